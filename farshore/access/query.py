@@ -50,7 +50,7 @@ class QueryResult:
     columns: tuple[str, ...]
     rows: list[tuple[object, ...]]
     replica: str
-    unused: int = 0  # audit files of these tables there that no certified seal names
+    unused: int = 0  # audit files of these tables there that nobody sealed with the right to such rows
 
 
 def run_query(

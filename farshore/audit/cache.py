@@ -23,10 +23,11 @@ from urllib.parse import quote
 from farshore.audit import names
 from farshore.audit.chain import CountedFile
 from farshore.audit.evidence import Evidence
-from farshore.audit.rights import may_report
-from farshore.audit.rows import SCHEMA_VERSION
+from farshore.audit.rights import claim_columns
+from farshore.audit.rows import SCHEMA_VERSION, Claim
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
-from farshore.audit.tables import decode_table, encode_empty, operations_in
+from farshore.audit.seal_cache import SealCache
+from farshore.audit.tables import claims_in, decode_table, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.host_resources import CACHE, unusable
@@ -34,8 +35,6 @@ from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.plural import count_of
 from farshore.stores.base import ObjectInfo, Store
 
-RUNS = "runs"
-UNREADABLE = "?"  # in place of an operation: nobody has a right for it
 # Apart from the real files, because some engines answer min(date) from the names of files, empty or not.
 _COLUMNS_FILE = f"date=1970-01-01/{SCHEMA_VERSION}.parquet"
 
@@ -44,7 +43,7 @@ _COLUMNS_FILE = f"date=1970-01-01/{SCHEMA_VERSION}.parquet"
 class Synced:
     """The result of a sync: `root` holds a folder per table; `damaged` says per table what is wrong at the replica.
 
-    `unused`: names of files that are there and are not used, because no seal that counts vouches for them.
+    `unused`: names of files that are there and are not used, because nobody vouches for them who may say their rows.
     """
 
     root: Path
@@ -110,11 +109,10 @@ def sync_tables(store: Store, root: Path, tables: Iterable[str], replica: str, e
         raise unusable(CACHE, root, error) from error
 
 
-def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
-    """Remove local files that are not as they were fetched; return whether there were any.
+def drop_damaged(root: Path, tables: Iterable[str], cache: SealCache) -> bool:
+    """Remove local files that cannot be read; return whether there were any.
 
-    Raises:
-        ObjectCorrupt: A file is as it was fetched and yet cannot be read: somebody planted it.
+    One that is as it was fetched was sealed like that by its signer: `cache` has it refused from now on.
     """
     found = False
     for name, path in _local_files(root, tables):
@@ -123,10 +121,15 @@ def drop_damaged(root: Path, tables: Iterable[str]) -> bool:
         except FileNotFoundError:
             continue  # another process has just dropped it
         if names.is_whole(name, data):
-            decode_table(names.table_of(name) or "", name, data)
-        else:
-            path.unlink(missing_ok=True)
-            found = True
+            try:
+                decode_table(names.table_of(name) or "", name, data)
+                continue
+            except ObjectCorrupt:
+                cache.claims[name] = None
+                cache.changed = True
+        path.unlink(missing_ok=True)
+        found = True
+    cache.save()
     return found
 
 
@@ -156,10 +159,10 @@ class _Syncing:
         wanted = [
             (info, counted[name])
             for name, info in listed.items()
-            if name in counted and present.get(name) != info.size and not self._is_refused(name, counted[name])
+            if name in counted and present.get(name) != info.size and self.evidence.may_count(name)
         ]
         troubles = [one for one in threads.map(lambda each: self._fetch(*each), wanted) if one]
-        refused = {name for name, one in counted.items() if name in listed and self._reports_more(name, one)}
+        refused = {name for name in counted if name in listed and self._claims_more(name)}
         self.unused = sorted(listed.keys() - (counted.keys() - refused))
         lost = (present.keys() & self.evidence.known) - counted.keys() - listed.keys()
         for name in present.keys() - (counted.keys() - refused) - lost:
@@ -182,29 +185,24 @@ class _Syncing:
             "Query another replica with --replica; the other tables of this one can be queried.",
         )
 
-    def _is_refused(self, name: str, one: CountedFile) -> bool:
-        known = self.evidence.cache.operations.get(name)
-        return self.table == RUNS and known is not None and not may_report(one.rights, known)
-
-    def _reports_more(self, name: str, one: CountedFile) -> bool:
-        """Whether a file of `runs` has rows of an operation for which nobody who sealed it has the right."""
-        if self.table != RUNS:
-            return False
-        known = self.evidence.cache.operations
-        if name not in known:
+    def _claims_more(self, name: str) -> bool:
+        """Whether a file has rows that nobody who sealed it may say, or no rows of its table."""
+        if name not in self.evidence.cache.claims and claim_columns(self.table):
             try:
                 self._learn(name, _local(self.root, name).read_bytes())
             except OSError:
                 return False  # it is not here, or cannot be read: that is reported in another place
-        return not may_report(one.rights, known[name])
+        return not self.evidence.may_count(name)
 
     def _learn(self, name: str, data: bytes) -> None:
+        claims: tuple[Claim, ...] | None
         try:
-            found = tuple(operations_in(name, data))
+            claims = tuple(claims_in(self.table, name, data))
         except ObjectCorrupt:
-            found = (UNREADABLE,)  # its signer sealed bytes that are no rows, which is no damage of the replica
-        self.evidence.cache.operations[name] = found
-        self.evidence.cache.changed = True
+            claims = None  # its signer sealed bytes that are no rows, which is no damage of the replica
+        if claims is None or claim_columns(self.table):
+            self.evidence.cache.claims[name] = claims
+            self.evidence.cache.changed = True
 
     def _fetch(self, info: ObjectInfo, one: CountedFile) -> FarshoreError | None:
         if info.size > AUDIT_FILE_BYTES_MAX:
@@ -215,10 +213,9 @@ class _Syncing:
                 raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
             if len(data) != one.file.bytes or hash_of(data) != one.file.blake3:
                 raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that were sealed")
-            if self.table == RUNS:
-                self._learn(info.name, data)
-                if self._is_refused(info.name, one):
-                    return None
+            self._learn(info.name, data)
+            if not self.evidence.may_count(info.name):
+                return None
         except (ObjectCorrupt, ObjectNotFound) as error:
             return error
         _write(_local(self.root, info.name), data)

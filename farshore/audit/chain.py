@@ -2,7 +2,8 @@
 
 A seal counts where its signature holds, the owner log accepts its signer, and no revocation cuts it off; of a revoked
 signer the last accepted seal of each chain counts, with those that it follows. A file counts where a seal that counts
-names it and its signer has the right for the table. Everything else is reported, and never used.
+names it, its signer has the right for the table, and its rows are about sources of that signer (`CountedFile.may_say`,
+once its bytes are known). Everything else is reported, and never used.
 
 An altered, replaced or removed file or seal shows, and so does a file that no seal covers. Two things a chain cannot
 show by itself: that its newest seals were removed together with their files (the seals of others that were made since
@@ -16,10 +17,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from farshore.audit import names
-from farshore.audit.rights import may_speak
+from farshore.audit.rights import may_claim, may_speak
+from farshore.audit.rows import Claim
 from farshore.audit.seals import Seal, SealedFile, decode_seal
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
 from farshore.format.names import hash_of
+from farshore.trust.actions import Certificate
 from farshore.trust.log import Judgment, TrustState
 
 UNSIGNED = "unsigned"  # a reason, beside those of a judgment: its bytes are those of its name, and no seal
@@ -53,10 +56,14 @@ class SealFinding:
 
 @dataclass(frozen=True, slots=True)
 class CountedFile:
-    """An audit file that counts, and the rights of those whose seals name it."""
+    """An audit file that counts, and the certificates of each signer whose seals name it."""
 
     file: SealedFile
-    rights: frozenset[str]
+    signers: tuple[tuple[Certificate, ...], ...]
+
+    def may_say(self, table: str, claims: Collection[Claim]) -> bool:
+        """Whether one of the signers may say all that the rows of the file claim."""
+        return any(may_claim(certificates, table, claims) for certificates in self.signers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +126,27 @@ def count_seals(seals: Iterable[Seal], trust: TrustState, *, at: Collection[str]
             counted[seal.hash] = seal
         else:
             refused[seal.hash] = judgment
+    files, overreaching = _files(counted.values(), trust)
+    return Counted(counted, refused, files, overreaching)
+
+
+def _files(seals: Iterable[Seal], trust: TrustState) -> tuple[dict[str, CountedFile], frozenset[str]]:
+    """Return the files that seals name whose signer may speak for the table, and those that only others name."""
     files: dict[str, CountedFile] = {}
     overreaching: set[str] = set()
-    for seal in counted.values():
-        rights = trust.rights_ever(seal.signer)
+    by_table: dict[tuple[str, str | None], bool] = {}
+    for seal in seals:
+        certificates = trust.certificates_ever(seal.signer)
         for file in seal.files:
-            if may_speak(rights, file.name):
-                before = files.get(file.name)
-                files[file.name] = CountedFile(file, rights | before.rights if before else rights)
-            elif names.table_of(file.name):
+            place = (seal.signer, names.table_of(file.name))
+            if place not in by_table:
+                by_table[place] = may_speak(certificates, file.name)
+            if by_table[place]:
+                before = files[file.name].signers if file.name in files else ()
+                files[file.name] = CountedFile(file, before if certificates in before else (*before, certificates))
+            elif place[1]:
                 overreaching.add(file.name)
-    return Counted(counted, refused, files, frozenset(overreaching - files.keys()))
+    return files, frozenset(overreaching - files.keys())
 
 
 def missing_heads(seals: Iterable[Seal], present: Collection[str], trust: TrustState) -> list[SealFinding]:

@@ -124,6 +124,8 @@ def _asked_duckdb(root: Path, sql: str, tables: Collection[str]) -> Iterator[duc
         except (duckdb.InternalException, duckdb.FatalException) as error:
             raise Bug(f"DuckDB failed: {error}") from error
         except duckdb.Error as error:
+            if type(error) is duckdb.Error:  # what its Parquet reader says of a page header
+                raise CopyUnreadable(str(error).strip()) from error
             raise QueryInvalid(str(error).strip()) from error
 
 

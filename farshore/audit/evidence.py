@@ -41,6 +41,12 @@ class Evidence:
     unread: int
     cache: SealCache
 
+    def may_count(self, name: str) -> bool:
+        """Whether a file counts, unless its rows, where this host has not read them yet, turn out to be others'."""
+        one = self.counted.files.get(name)
+        claims = self.cache.claims.get(name, ())
+        return one is not None and claims is not None and one.may_say(names.table_of(name) or "", claims)
+
     @property
     def missing(self) -> int:
         """How many seals are missing before others of their chains, so that rows may be missing, too."""

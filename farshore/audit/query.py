@@ -13,6 +13,7 @@ from farshore.audit.chain import Authority
 from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql, stream_duckdb
 from farshore.audit.evidence import read_evidence
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
+from farshore.audit.seal_cache import open_seal_cache
 from farshore.audit.statements import check_read_only
 from farshore.audit.views import VIEWS, tables_of
 from farshore.errors import ObjectCorrupt, QueryInvalid
@@ -61,10 +62,10 @@ def fetch(at: TablesAt, statements: Iterable[str]) -> None:
 def query(at: TablesAt, sql: str, *, engine: str = "duckdb", fetched: bool = False) -> QueryTable:
     """Return the answer to one reading statement over the tables and views of docs/reference/audit.md.
 
-    Only rows of files count that a seal of a certified signer names, who has the right for their table; the answer
-    says how many others there are. Fetches only files of the tables that the statement names and that are not in
-    `cache_dir` yet; safe to call from many processes at once. With DuckDB the statement can read nothing but the audit
-    tables of this replica.
+    Only rows of files count that a seal of a certified signer names, who has the right for their table and for the
+    sources that they are about; the answer says how many others there are. Fetches only files of the tables that the
+    statement names and that are not in `cache_dir` yet; safe to call from many processes at once. With DuckDB the
+    statement can read nothing but the audit tables of this replica.
 
     Args:
         fetched: `fetch` was called for this statement just now, so nothing is asked of the store.
@@ -83,8 +84,9 @@ def query(at: TablesAt, sql: str, *, engine: str = "duckdb", fetched: bool = Fal
     try:
         return _run(engine, synced, sql, tables)
     except CopyUnreadable as error:
-        # The local copy was whole when it was fetched, so the disk spoilt it since: fetch it again, once.
-        if not drop_damaged(synced.root, tables):
+        # The disk spoilt the local copy since it was fetched, or its signer sealed what is no table: once more without.
+        cache = open_seal_cache(at.cache_dir, at.repository_id, at.authority.fingerprint)
+        if not drop_damaged(synced.root, tables, cache):
             raise _explained(str(error), sql) from error
     synced = _sync(at, tables)
     try:

@@ -34,8 +34,10 @@ def _lists(values: Sequence[str]) -> Iterator[str]:
 
 # --- snapshots and what they need -------------------------------------------------------------------------------------
 
-# source, when reading of its last good snapshot and of its last one began, and what is the matter with the last one
-SOURCE_STATES = "SELECT source, good_started_utc, started_utc, state, lacking, problems, shrunken FROM source_states"
+# source, its id, when reading of its last good snapshot and of its last one began, and the state of the last one
+SOURCE_STATES = """
+    SELECT source, source_id, good_started_utc, started_utc, state, lacking, problems, shrunken FROM source_states
+"""
 
 
 def snapshots_needing(objects: Sequence[str]) -> Iterator[str]:
@@ -239,10 +241,12 @@ def backup_runs(since_utc: datetime) -> str:
 SELECT counted.replica, counted.source, count(*), sum(counted.requests), sum(counted.objects)
 FROM (
     SELECT once.source AS source, part.replica AS replica, part.requests AS requests, part.objects_sent AS objects
-    FROM (SELECT run_id, any_value(source) AS source, any_value(replicas) AS replicas,
+    FROM (SELECT run_id, source_id, any_value(source) AS source, any_value(replicas) AS replicas,
                  any_value(snapshot_id) AS snapshot_id
-          FROM runs WHERE operation = 'backup' AND started_utc >= {_moment(since_utc)} GROUP BY run_id) AS once
-    LEFT JOIN snapshots_once AS made ON made.snapshot_id = once.snapshot_id, unnest(once.replicas) AS parts(part)
+          FROM runs WHERE operation = 'backup' AND started_utc >= {_moment(since_utc)}
+          GROUP BY run_id, source_id) AS once
+    LEFT JOIN snapshots_once AS made ON made.source_id = once.source_id AND made.snapshot_id = once.snapshot_id,
+         unnest(once.replicas) AS parts(part)
     WHERE made.snapshot_id IS NULL OR made.parent_snapshot_id IS NOT NULL
 ) AS counted GROUP BY counted.replica, counted.source
 """

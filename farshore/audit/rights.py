@@ -1,15 +1,17 @@
-"""Which right of a certificate lets its holder speak in which audit table. Pure; the only place that says so.
+"""Which rows of the audit tables their signer may say, by the certificates that it ever had. Pure; the only such place.
 
-Any certificate that a signer ever had counts, so that a narrower one changes nothing about rows that are stored.
+Any certificate that a signer ever had counts, so that a narrower one changes nothing about rows that are stored. Who
+may only back up speaks of the sources of its certificate; who verifies, heals, restores or maintains, of all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from farshore.audit import names
-from farshore.audit.rows import AuditRow, Operation, RunRow
-from farshore.trust.actions import Right
+from farshore.audit.rows import AuditRow, Claim, Operation
+from farshore.audit.schema import TABLES
+from farshore.trust.actions import Certificate, Right
 
 ANY = frozenset(right.value for right in Right)
 _BACKUP = frozenset({Right.BACKUP.value})
@@ -35,21 +37,38 @@ RIGHTS_OF_OPERATION: Mapping[str, frozenset[str]] = {
     Operation.HEAL: frozenset({Right.HEAL.value}),
     Operation.RETIRE: frozenset({Right.HEAL.value, Right.MAINTAIN.value}),
 }
+_NO_SOURCE = ("", "")
 
 
-def may_speak(rights: frozenset[str], name: str) -> bool:
-    """Whether rows of the file of this name may count on the word of somebody with these rights."""
+def claim_columns(table: str) -> tuple[str, ...]:
+    """Return the columns of a table that make the claims of its rows."""
+    return tuple(column.name for column in TABLES[table].columns if column.name in Claim._fields)
+
+
+def may_speak(certificates: Sequence[Certificate], name: str) -> bool:
+    """Whether rows of the file of this name may count on the word of a signer with these certificates."""
     needed = RIGHTS_OF_TABLE.get(names.table_of(name) or "", frozenset())
-    return bool(needed & rights)
+    return any(needed & one.rights for one in certificates)
 
 
-def may_report(rights: frozenset[str], operations: Iterable[str]) -> bool:
-    """Whether rows of `runs` of these operations may count on the word of somebody with these rights."""
-    return all(RIGHTS_OF_OPERATION.get(one, frozenset()) & rights for one in operations)
+def may_claim(certificates: Sequence[Certificate], table: str, claims: Iterable[Claim]) -> bool:
+    """Whether rows with these claims may count on the word of a signer with these certificates."""
+    return all(any(_allows(one, table, claim) for one in certificates) for claim in claims)
 
 
-def may_write(rights: frozenset[str], table: str, row: AuditRow) -> bool:
+def may_write(certificates: Sequence[Certificate], table: str, row: AuditRow) -> bool:
     """Whether a reader will count this row of this signer."""
-    if not RIGHTS_OF_TABLE[table] & rights:
-        return False
-    return not isinstance(row, RunRow) or may_report(rights, [row.operation])
+    return may_claim(certificates, table, [Claim.of(row)])
+
+
+def _allows(certificate: Certificate, table: str, claim: Claim) -> bool:
+    rights = certificate.rights & RIGHTS_OF_TABLE[table]
+    if table == "runs":
+        rights &= RIGHTS_OF_OPERATION.get(claim.operation, frozenset())
+    if rights - _BACKUP or not rights:
+        return bool(rights)
+    about = (claim.source_id, claim.source)
+    if "source_id" not in claim_columns(table) or (table == "runs" and about == _NO_SOURCE):
+        return True
+    # By id and name: a name of another source would be as good a lie to whoever reads the table.
+    return certificate.allows_source(claim.source_id) and certificate.source_id(claim.source) == claim.source_id

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from farshore.check_results import CheckMethod
 from farshore.format.commit import Commit
@@ -417,6 +418,19 @@ TABLE_OF_ROW: dict[type[AuditRow], str] = {
     ProofRow: "proofs",
     LockRow: "locks",
 }
+
+
+class Claim(NamedTuple):
+    """The columns of a row by which it is judged whether its signer may say it; empty where the table has none."""
+
+    operation: str
+    source_id: str
+    source: str
+
+    @staticmethod
+    def of(row: AuditRow) -> Claim:
+        """Return the claim of a row."""
+        return Claim(*(str(getattr(row, name, "")) for name in Claim._fields))
 
 
 def replica_parts(outcomes: Iterable[ReplicaOutcome]) -> tuple[ReplicaPart, ...]:

@@ -176,12 +176,12 @@ def _keep_head(repository: Repository, written: AuditWritten) -> None:
 
 def _counting(repository: Repository, signing_key: SigningKey, rows: Iterable[AuditRow]) -> list[AuditRow]:
     """Return the rows that readers will count; `repository.unrecorded` names the tables of the others."""
-    rights = repository.trust.rights_ever(signing_key.signer_id)
+    certificates = repository.trust.certificates_ever(signing_key.signer_id)
     kept: list[AuditRow] = []
     left_out: dict[str, None] = {}
     for row in rows:
         table = TABLE_OF_ROW[type(row)]
-        if may_write(rights, table, row):
+        if may_write(certificates, table, row):
             kept.append(row)
         else:
             left_out[table] = None

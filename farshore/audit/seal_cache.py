@@ -2,8 +2,9 @@
 
     <cache_dir>/audit/<repository id>/seals         one JSON object for all replicas; lost, it is made again
 
-Kept are seals whose signature holds, names of objects that are no such seals and never will be, and the operations that
-files of `runs` report. Whether a seal counts is never kept: it is judged each time, by the owner log of that moment.
+Kept are seals whose signature holds, names of objects that are no such seals and never will be, and what the rows of
+files claim: operations and sources. Whether a seal or a file counts is never kept: it is judged each time, by the owner
+log of that moment.
 """
 
 from __future__ import annotations
@@ -16,22 +17,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from farshore.audit.rows import Claim
 from farshore.audit.seals import Seal, SealedFile, SeenHeads
 from farshore.host_resources import CACHE, unusable
 from farshore.trust.log_entry import LogHead
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
 class SealCache:
-    """Seals by hash; names of refused objects with code and reason; operations by name of a file of `runs`."""
+    """Seals by hash; names of refused objects with code and reason; claims by name of a file.
+
+    `claims`: None for a file whose bytes are no rows of its table, which its signer may have sealed all the same.
+    """
 
     path: Path
     fingerprint: str
     seals: dict[str, Seal] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
-    operations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    claims: dict[str, tuple[Claim, ...] | None] = field(default_factory=dict)
     changed: bool = False
 
     def save(self) -> None:
@@ -47,7 +52,7 @@ class SealCache:
             "fingerprint": self.fingerprint,
             "seals": [_encode(seal) for seal in self.seals.values()],
             "refused": self.refused,
-            "operations": self.operations,
+            "claims": self.claims,
         }
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
@@ -71,7 +76,10 @@ def open_seal_cache(cache_dir: Path, repository_id: str, fingerprint: bytes) -> 
             empty.fingerprint,
             {seal.hash: seal for seal in map(_decode, value["seals"])},
             {name: (code, detail) for name, (code, detail) in value["refused"].items()},
-            {name: tuple(found) for name, found in value["operations"].items()},
+            {
+                name: None if found is None else tuple(Claim(*one) for one in found)
+                for name, found in value["claims"].items()
+            },
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return empty

@@ -15,8 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow
-from farshore.audit.schema import STAMP_COLUMNS, TABLES, Column, ColumnType, Kind, ListOf, Struct
+from farshore import limits
+from farshore.audit.rights import claim_columns
+from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow, Claim
+from farshore.audit.schema import PARTITION_COLUMN, STAMP_COLUMNS, TABLES, Column, ColumnType, Kind, ListOf, Struct
 from farshore.errors import Bug, ObjectCorrupt
 
 _SMALL_ROWS_MAX = 1000  # of so many rows engines gain nothing by statistics; zstd finds what repeats
@@ -108,9 +110,53 @@ def decode_table(table: str, name: str, data: bytes) -> pa.Table:
         raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
 
 
-def operations_in(name: str, data: bytes) -> list[str]:
-    """Return the operations of the rows of a file of `runs`, each once. Raises as `decode_table`."""
-    return sorted(set(decode_table("runs", name, data).column("operation").to_pylist()))
+def claims_in(table: str, name: str, data: bytes) -> list[Claim]:
+    """Return the claims of the rows of a file, each once. Reads the columns that make them, and no others.
+
+    Raises:
+        ObjectCorrupt: The bytes are no file of this table, or it has columns of another type, whose names differ from
+            ours by case, or more rows than any of ours: engines would read it in ways that differ.
+    """
+    wanted = claim_columns(table)
+    try:
+        with pq.ParquetFile(
+            pa.BufferReader(data), page_checksum_verification=True, read_dictionary=list(wanted)
+        ) as file:
+            _check_columns(table, name, file)
+            here = [one for one in wanted if one in file.schema_arrow.names]
+            found = file.read(columns=here) if here else None
+        if found is None:
+            return []
+        values = [_texts(found, one) if one in here else [""] * found.num_rows for one in Claim._fields]
+        return sorted({Claim(*row) for row in zip(*values, strict=True)})
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
+
+
+def _check_columns(table: str, name: str, file: pq.ParquetFile) -> None:
+    if file.metadata.num_rows > limits.AUDIT_FILE_ROWS_MAX:
+        raise ObjectCorrupt(f"audit file {name} has {file.metadata.num_rows} rows, more than any of ours")
+    ours = {field.name: field for field in arrow_schema(table)}
+    found = list(file.schema_arrow)
+    if len({field.name.lower() for field in found}) != len(found):
+        raise ObjectCorrupt(f"audit file {name} has two columns of one name")
+    for field in found:
+        if field.name.lower() in ours and not _is_column(field, ours.get(field.name)):
+            raise ObjectCorrupt(f"audit file {name} has another column {field.name} than table {table}")
+    missing = {one for one, field in ours.items() if not field.nullable} - {field.name for field in found}
+    if missing or PARTITION_COLUMN in {field.name.lower() for field in found}:
+        raise ObjectCorrupt(f"audit file {name} does not have the columns of table {table}")
+
+
+def _is_column(found: pa.Field, ours: pa.Field | None) -> bool:
+    if ours is None:
+        return False
+    is_read_as_dictionary = pa.types.is_dictionary(found.type)
+    return bool((found.type.value_type if is_read_as_dictionary else found.type) == ours.type)
+
+
+def _texts(table: pa.Table, column: str) -> list[str]:
+    return [one or "" for one in table.column(column).to_pylist()]
 
 
 def _found(table: pa.Table, field: pa.Field) -> pa.Array:

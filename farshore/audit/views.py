@@ -1,7 +1,8 @@
 """Questions that everybody asks, as views over the audit tables in SQL that engines share. Data only.
 
 Rows are written at least once (a run that is tried again may write one twice), so every view counts a snapshot, and an
-object of a snapshot, once. Columns of a join are named even where the name stays, because ClickHouse would keep the
+object of a snapshot, once. A snapshot is one of its source: rows of one source never replace those of another, whose
+ids a stolen writer may write. Columns of a join are named even where the name stays, because ClickHouse would keep the
 table's name in it.
 """
 
@@ -27,7 +28,7 @@ VIEWS: Mapping[str, View] = {
         ("snapshots",),
         """
 SELECT * FROM (
-    SELECT *, row_number() OVER (PARTITION BY snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
+    SELECT *, row_number() OVER (PARTITION BY source_id, snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
 ) AS counted
 WHERE occurrence = 1
 """,
@@ -89,8 +90,9 @@ SELECT needed.source AS source, needed.source_id AS source_id, needed.snapshot_i
        max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
        count(*) = max(total.objects_needed) AS complete
 FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM lineage) AS needed
-JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM lineage GROUP BY snapshot_id) AS total
-  ON total.snapshot_id = needed.snapshot_id
+JOIN (SELECT source_id, snapshot_id, count(DISTINCT object) AS objects_needed
+      FROM lineage GROUP BY source_id, snapshot_id) AS total
+  ON total.source_id = needed.source_id AND total.snapshot_id = needed.snapshot_id
 JOIN copies_now AS held ON held.object = needed.object
 WHERE held.state = 'acknowledged'
 GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica
@@ -113,7 +115,8 @@ GROUP BY CAST(committed_utc AS DATE), source, source_id
 SELECT DISTINCT lineage.object AS object, lineage.source AS source, lineage.source_id AS source_id,
        lineage.snapshot_id AS snapshot_id, snapshots_once.committed_utc AS committed_utc
 FROM lineage
-LEFT JOIN snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id
+LEFT JOIN snapshots_once
+  ON snapshots_once.source_id = lineage.source_id AND snapshots_once.snapshot_id = lineage.snapshot_id
 """,
     ),
     "damage_impact": View(
@@ -134,7 +137,9 @@ LEFT JOIN object_impact AS impact ON impact.object = found.object
 SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
        run_id
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM locks
+    SELECT *, row_number() OVER (
+        PARTITION BY replica, source_id, snapshot_id ORDER BY recorded_utc DESC
+    ) AS occurrence FROM locks
     WHERE error_code IS NULL
 ) AS counted
 WHERE occurrence = 1

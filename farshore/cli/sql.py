@@ -53,7 +53,7 @@ def execute(invocation: Invocation) -> int:
         files = count_of(result.unused, "audit file")
         verb = "is" if result.unused == 1 else "are"
         invocation.output.warning(
-            f"{files} of these tables at {result.replica} {verb} named by no certified seal: not used",
+            f"{files} of {result.replica} {verb} sealed by nobody with the right to such rows: not used",
             "audit-unused",
             replica=result.replica,
             files=str(result.unused),

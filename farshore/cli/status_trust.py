@@ -51,7 +51,7 @@ def print_trust(output: Output, report: TrustReport) -> None:
         if at.unused:
             files = count_of(at.unused, "audit file")
             verb = "is" if at.unused == 1 else "are"
-            message = f"{files} at {name} {verb} named by no certified seal: not used"
+            message = f"{files} at {name} {verb} sealed by nobody with the right to such rows: not used"
             output.warning(message, "audit-unused", replica=name)
         if at.refused:
             seals = count_of(at.refused, "audit seal")

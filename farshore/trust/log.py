@@ -149,7 +149,11 @@ class TrustState:
 
     def rights_ever(self, signer: str) -> frozenset[str]:
         """Return every right that some certificate gave a signer, revoked or not; a revocation cuts by position."""
-        return frozenset(right for one in self.certificates.get(signer, ()) for right in one.certificate.rights)
+        return frozenset(right for one in self.certificates_ever(signer) for right in one.rights)
+
+    def certificates_ever(self, signer: str) -> tuple[Certificate, ...]:
+        """Return every certificate of a signer in its order, whether it was revoked or not."""
+        return tuple(one.certificate for one in self.certificates.get(signer, ()))
 
     def knows(self, head: LogHead | None) -> bool:
         """Whether the log has the entry that some object names as the newest its maker knew."""

@@ -55,7 +55,7 @@ SETTINGS use_hive_partitioning = 1, schema_inference_mode = 'union';
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
-    SELECT *, row_number() OVER (PARTITION BY snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
+    SELECT *, row_number() OVER (PARTITION BY source_id, snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
 ) AS counted
 WHERE occurrence = 1;
 
@@ -103,8 +103,9 @@ SELECT needed.source AS source, needed.source_id AS source_id, needed.snapshot_i
        max(total.objects_needed) AS objects_needed, sum(held.bytes) AS bytes_held,
        count(*) = max(total.objects_needed) AS complete
 FROM (SELECT DISTINCT source, source_id, snapshot_id, object FROM lineage) AS needed
-JOIN (SELECT snapshot_id, count(DISTINCT object) AS objects_needed FROM lineage GROUP BY snapshot_id) AS total
-  ON total.snapshot_id = needed.snapshot_id
+JOIN (SELECT source_id, snapshot_id, count(DISTINCT object) AS objects_needed
+      FROM lineage GROUP BY source_id, snapshot_id) AS total
+  ON total.source_id = needed.source_id AND total.snapshot_id = needed.snapshot_id
 JOIN copies_now AS held ON held.object = needed.object
 WHERE held.state = 'acknowledged'
 GROUP BY needed.source, needed.source_id, needed.snapshot_id, held.replica;
@@ -121,7 +122,8 @@ CREATE OR REPLACE VIEW object_impact AS
 SELECT DISTINCT lineage.object AS object, lineage.source AS source, lineage.source_id AS source_id,
        lineage.snapshot_id AS snapshot_id, snapshots_once.committed_utc AS committed_utc
 FROM lineage
-LEFT JOIN snapshots_once ON snapshots_once.snapshot_id = lineage.snapshot_id;
+LEFT JOIN snapshots_once
+  ON snapshots_once.source_id = lineage.source_id AND snapshots_once.snapshot_id = lineage.snapshot_id;
 
 -- Every damaged object that a verify found, with what it touches; one row per object, replica and snapshot.
 CREATE OR REPLACE VIEW damage_impact AS
@@ -136,7 +138,9 @@ CREATE OR REPLACE VIEW locks_now AS
 SELECT replica, snapshot_id, source, source_id, action, mode, locked_until_utc, objects, unlocked, held, recorded_utc,
        run_id
 FROM (
-    SELECT *, row_number() OVER (PARTITION BY replica, snapshot_id ORDER BY recorded_utc DESC) AS occurrence FROM locks
+    SELECT *, row_number() OVER (
+        PARTITION BY replica, source_id, snapshot_id ORDER BY recorded_utc DESC
+    ) AS occurrence FROM locks
     WHERE error_code IS NULL
 ) AS counted
 WHERE occurrence = 1;

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from farshore.audit import rights
 from farshore.repair import needed_objects
 from tests.attacks.world import Victim, attack
 
@@ -68,3 +69,34 @@ def test_the_last_sequence_of_the_thiefs_own_source_stops_no_other(victim: Victi
     victim.backup()
     victim.good("backup", "home")
     victim.stands(before)
+
+
+def ghosts(victim: Victim) -> int:
+    """Return how many snapshots of the next century the victim is shown."""
+    sql = "SELECT count(*) AS ghosts FROM snapshots WHERE committed_utc > '2090-01-01'"
+    return int(victim.run("sql", sql, "--replica", "one").of("row")[0]["row"]["ghosts"])
+
+
+def test_rows_about_sources_of_others_are_counted_and_not_used(victim: Victim) -> None:
+    victim.good("verify", "--read-data")
+    before = victim.stored()
+    planted = [name for name in claim(victim, "audit") if name.endswith(".parquet")]
+    assert {"checks", "proofs", "snapshots"} <= {name.split("/")[1] for name in planted}
+    assert ghosts(victim) == 0
+    assert "not used" in victim.run("sql", "SELECT * FROM snapshots", "--replica", "one").stderr
+    done = victim.good("status")
+    unused = len(planted) - 1  # a file of `snapshots` without rows claims nothing
+    assert done.of("trust")[0]["unused_audit_files"] == {"one": unused}
+    assert done.of("replica")[0]["last_check_utc"] < victim.now()
+    assert not done.of("source"), "no source of the victim looks misdated"
+    victim.good("heal")
+    victim.stands(before)
+
+
+def test_without_the_sources_of_certificates_snapshots_of_the_next_century_show(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(victim, "audit")
+    monkeypatch.setattr(rights, "_allows", lambda *_: True)
+    assert ghosts(victim) == 1
+    assert victim.run("status").of("source")[0]["state"] == "misdated"

@@ -18,6 +18,7 @@ from farshore.trust.log_entry import LogHead
 FINGERPRINT = bytes(range(32))
 HEAD = LogHead(1, "1e" * 32)
 EVERY_RIGHT = frozenset(right.value for right in Right)
+SOURCES = {"11" * 16: "shop", "22" * 16: "home"}  # that whoever may back up is certified for
 _MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -28,10 +29,14 @@ def signing_key(number: int) -> SigningKey:
 
 @dataclass
 class Signers:
-    """Who is certified for what. `revoked`: of a key, sequence and hash of the last accepted seal of each chain."""
+    """Who is certified for what. `revoked`: of a key, sequence and hash of the last accepted seal of each chain.
+
+    `sources`: of a key whose certificate is not for `SOURCES`.
+    """
 
     rights: dict[int, frozenset[str]] = field(default_factory=lambda: {1: EVERY_RIGHT})
     revoked: dict[int, Mapping[str, tuple[int, str]]] = field(default_factory=dict)
+    sources: dict[int, Mapping[str, str] | SourcePrefix] = field(default_factory=dict)
 
     @property
     def trust(self) -> TrustState:
@@ -41,13 +46,20 @@ class Signers:
             head=HEAD, owner=owner, owners=(owner,), heads=frozenset({HEAD}), forked=(), rolled_back=False,
             may_write=True, refused=(),
             certificates={
-                signing_key(number).signer_id: (Certified(_certificate(number, rights), HEAD, FINGERPRINT),)
-                for number, rights in self.rights.items()
+                signing_key(number).signer_id: (Certified(self.certificate(number), HEAD, FINGERPRINT),)
+                for number in self.rights
             },
             revocations={
                 signing_key(number).signer_id: Revoked(frozenset(), chains, ("stolen",))
                 for number, chains in self.revoked.items()
             },
+        )  # fmt: skip
+
+    def certificate(self, number: int) -> Certificate:
+        """Return the certificate of a key."""
+        return Certificate(
+            signing_key(number).verify_key, f"host-{number}", "writer", "main", self.sources.get(number, SOURCES),
+            self.rights[number], _MADE, _MADE + timedelta(days=730),
         )  # fmt: skip
 
     @property
@@ -65,10 +77,3 @@ def sealer(number: int = 1, seen: SeenHeads | None = None, own_commits: Mapping[
     """Return what a recorder seals with."""
     made = Sealer(signing_key(number), FINGERPRINT, HEAD, own_commits=own_commits or {})
     return replace(made, seen=seen) if seen else made
-
-
-def _certificate(number: int, rights: frozenset[str]) -> Certificate:
-    return Certificate(
-        signing_key(number).verify_key, f"host-{number}", "writer", "main", SourcePrefix("ab" * 8), rights,
-        _MADE, _MADE + timedelta(days=730),
-    )  # fmt: skip

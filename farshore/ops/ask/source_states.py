@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -133,24 +134,26 @@ def recorded_states(config: Config, reached: Collection[str], clock: Clock) -> l
     """Return the state of each source from the audit tables, without a key; none where they have none.
 
     Args:
-        reached: Replicas to ask, the first that answers.
+        reached: Replicas to ask, the first that answers. Of several sources of one name each is named ID:NAME.
     """
     for replica in reached:
         try:
             rows = run_query(config, questions.SOURCE_STATES, replica=replica, clock=clock).rows
         except TABLE_ERRORS:
             continue
-        return [_recorded(row, clock.now_utc()) for row in rows if row[0] in config.sources]
+        known = [row for row in rows if row[0] in config.sources]
+        several = {name for name, count in Counter(row[0] for row in known).items() if count > 1}
+        return [_recorded(row, clock.now_utc(), several) for row in known]
     return []
 
 
-def _recorded(row: Sequence[object], now_utc: datetime) -> SourceState:
-    source, good, newest, state, lacking, problems, shrunken = row
+def _recorded(row: Sequence[object], now_utc: datetime, several: Collection[object]) -> SourceState:
+    source, source_id, good, newest, state, lacking, problems, shrunken = row
     latest_utc = good if isinstance(good, datetime) else None
     incomplete = state == "incomplete"
     age = None if latest_utc is None else now_utc - latest_utc
     return SourceState(
-        str(source),
+        f"{source_id}:{source}" if source in several else str(source),
         latest_utc=latest_utc,
         data_utc=latest_utc,
         age=age,

@@ -31,10 +31,11 @@ from farshore.audit.rows import (
 from farshore.check_results import CheckMethod
 from farshore.results import Found, RepairAction
 from farshore.targets.base import TargetKind
+from tests.doubles import signers
 from tests.doubles.clock import FixedClock
 
 REPOSITORY = "ab" * 16
-SOURCES = {"shop": "11" * 16, "home": "22" * 16}
+SOURCES = {name: source_id for source_id, name in signers.SOURCES.items()}
 BACKUPS = 8
 PACKS = 3  # new ones of each backup
 START = datetime(2026, 11, 20, 21, 30, 0, 123456, tzinfo=UTC)  # the backups pass midnight

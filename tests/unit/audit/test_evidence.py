@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.audit import cache, chain, evidence, names
+from farshore.audit import chain, evidence, names
 from farshore.audit.engines import QueryTable
 from farshore.audit.evidence import read_evidence
 from farshore.audit.query import TablesAt, query
@@ -110,7 +110,7 @@ def test_rows_that_do_not_count_are_counted_and_not_used(world: World, attack: C
 @pytest.mark.parametrize(
     ("attack", "where", "what", "mutant"),
     [
-        (_of_another_operation, cache, "may_report", lambda *_: True),
+        (_of_another_operation, chain, "may_claim", lambda *_: True),
         (_after_the_revocation, chain, "_reached", lambda seals, _: frozenset(seals)),
     ],
 )
