@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.text import decode_object, encode_canonical
+from farshore.format import decode_object, encode_canonical
 
 
 def host_name() -> str:

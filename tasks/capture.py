@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled
 from prefect.tasks import exponential_backoff
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.clock import SystemClock

@@ -8,8 +8,8 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
 from farshore.access.own_places import check_target
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, resolve_snapshot

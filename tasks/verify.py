@@ -6,8 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.check_results import VerifyResult
 from farshore.clock import SystemClock

@@ -21,10 +21,10 @@ from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.format.names import object_bytes_max
 from farshore.replicas.repository import Replica
+from farshore.stores import open_store
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockRule, RetentionRule
-from farshore.stores.opening import open_store
-from farshore.stores.wrappers.base import ReadOnlyStore, WriteGuard
+from farshore.stores.wrappers import ReadOnlyStore, WriteGuard
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 

@@ -11,10 +11,9 @@ from farshore.errors import FarshoreError, HeaderDamaged, NotFound, ObjectCorrup
 from farshore.format import names
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed import slots
-from farshore.sealed.keys import DomainKeys, KeySet, Role, domain_keys, key_tag, newest_epoch
+from farshore.sealed import DomainKeys, KeySet, Role, domain_keys, key_tag, newest_epoch, slots
 from farshore.sealed.slots import SlotKeys
-from farshore.trust.log import TrustState
+from farshore.trust import TrustState
 
 
 @dataclass(frozen=True, slots=True)

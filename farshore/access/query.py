@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import questions
 from farshore.audit.cached_query import query_replica
@@ -24,7 +24,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.extras import require_extra
-from farshore.replicas.ask import OnWait, unasked_error, wait_quietly
+from farshore.replicas import OnWait, unasked_error, wait_quietly
 from farshore.replicas.repository import Repository, no_such_replica
 
 _NOT_FROM_HERE = (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound, ObjectCorrupt, ObjectNotFound)

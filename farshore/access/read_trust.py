@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
-from farshore import limits
-from farshore.access.choose_header import ChosenHeader, choose_header
+from farshore.access.unlock import credential_path, read_credential
 from farshore.config import Config
 from farshore.errors import (
-    OPENING_ERRORS,
     FarshoreError,
     FeatureMissing,
     HeaderDamaged,
+    KeyFileDamaged,
     LogRolledBack,
-    RepositoryMismatch,
 )
 from farshore.format import names
-from farshore.format.header import KNOWN_FEATURES, Header
-from farshore.format.names import LATER_HEADER, object_bytes_max
-from farshore.replicas.owner_log import check_writable, read_named, read_owner_log
+from farshore.format.header import KNOWN_FEATURES, Header, is_prefix
+from farshore.format.names import LATER_HEADER
+from farshore.replicas.owner_log import check_writable, read_owner_log
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.keys import Role
-from farshore.trust.memory import Memory, remember
+from farshore.trust.memory import Memory, known_at, read_memory, remember
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A fingerprint, or the beginning of one, that decides. `said`: its origin, for people."""
+
+    fingerprint: bytes
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenHeader:
+    """The header, the replicas that hold it, why the others are left out, and the pins that agree with it."""
+
+    header: Header
+    replicas: tuple[str, ...]
+    left_out: Mapping[str, FarshoreError]
+    pins: tuple[Pin, ...]
+    memory: Memory | None
 
 
 def believe(
@@ -44,12 +62,7 @@ def believe(
         RepositoryMismatch: Nothing decides between the headers, or none is the pinned one. Every replica is closed.
     """
     try:
-        found = choose_header(
-            config,
-            headers,
-            lambda header, at: _opens(config, make, header, _of(replicas, at)),
-            lambda at, wanted: _later_headers(_of(replicas, at), wanted),
-        )
+        found = _choose(config, make, replicas, headers)
     except FarshoreError:
         for one in replicas.values():
             one.store.close()
@@ -59,10 +72,31 @@ def believe(
     unreachable = {**failed, **found.left_out}
     repository = make(
         header=found.header,
-        replicas=_of(replicas, found.replicas),
+        replicas={name: one for name, one in replicas.items() if name in found.replicas},
         unreachable={name: unreachable[name] for name in config.replicas if name in unreachable},
     )
     return repository, found
+
+
+def _choose(
+    config: Config, make: Callable[..., Repository], replicas: Mapping[str, Replica], headers: Mapping[str, Header]
+) -> ChosenHeader:
+    """Return the header that counts: the one that all replicas show, where all that this host knows is its fingerprint.
+
+    Anything else is decided by `other_headers.choose_among`, which raises `RepositoryMismatch`.
+    """
+    header, *others = headers.values()
+    alike = not header.past and all(one.fingerprint == header.fingerprint for one in others)
+    if alike and all(is_prefix(one, header.fingerprint) for one in known_to(config, header)):
+        return ChosenHeader(header, tuple(headers), {}, *pins_of(config, header))
+    from farshore.access.other_headers import choose_among
+
+    return choose_among(config, make, replicas, headers)
+
+
+def known_to(config: Config, header: Header) -> set[bytes]:
+    """Return every fingerprint that this host knows the repository of a header by, or may know it by."""
+    return {*(pin.fingerprint for pin in pins_of(config, header)[0]), *_identity_pins(config)}
 
 
 def read_log(repository: Repository, memory: Memory | None, *, writing: bool) -> None:
@@ -110,21 +144,6 @@ def remember_log(config: Config, repository: Repository, found: ChosenHeader, *,
         )
 
 
-def _later_headers(replicas: Mapping[str, Replica], wanted: Iterable[bytes]) -> Iterator[Header]:
-    """Yield the later headers at replicas whose fingerprints begin so."""
-    from farshore.trust.later_header import name_of, read_later_header  # few repositories have any
-
-    beginnings = tuple(name_of(one) for one in wanted)
-    for replica in replicas.values():
-        with suppress(*OPENING_ERRORS):
-            for info in replica.store.list(names.log_subject(LATER_HEADER)):
-                if info.name.startswith(beginnings):
-                    data = replica.store.get(info.name, bytes_max=object_bytes_max(info.name))
-                    header = read_later_header(info.name, data)
-                    if header is not None:
-                        yield header
-
-
 def _look_for_new_owner(repository: Repository, *, writing: bool) -> None:
     """Refuse to write, or warn, where a reader has signed a header that follows this one."""
     held = repository.log.held if repository.log is not None else {}
@@ -135,43 +154,75 @@ def _look_for_new_owner(repository: Repository, *, writing: bool) -> None:
         for name in listed - known:
             if name.startswith(names.log_subject(LATER_HEADER)):
                 holders.setdefault(name, []).append(replica)
-    if not holders:
-        return
-    from farshore.trust.later_header import replaces
+    if holders:
+        from farshore.access.other_headers import judge_new_owners
 
-    for name in sorted(holders, key=lambda one: (-len(holders[one]), one))[: limits.LOG_ENTRIES_OF_NUMBER_MAX]:
-        data = read_named(repository, name, holders[name])
-        later = replaces(name, data, repository.header, repository.trust) if data is not None else None
-        if later is None:
-            continue
-        said = (
-            f"a reader gave the repository a new owner on {later.created_utc:%Y-%m-%d}: its fingerprint is "
-            f"{later.fingerprint.hex()}, and this host goes by the one before"
-        )
-        if writing:
-            raise RepositoryMismatch(
-                said,
-                "Ask who did it. Where it is so, enroll this host anew with the new owner's key and give it that "
-                f"credential; where it writes with a reader's secret, 'farshore key trust {later.fingerprint.hex()}'. "
-                "Where it is not, a reader's secret was stolen: revoke its key. Restores go on as before.",
-            )
-        _log.warning("%s", said)
+        judge_new_owners(repository, holders, writing=writing)
 
 
-def _opens(config: Config, make: Callable[..., Repository], header: Header, replicas: dict[str, Replica]) -> bool:
-    """Whether the passphrase opens a slot of the repository that these replicas show."""
-    if config.repository.passphrase is None:
-        return False
-    from farshore.access.open_slots import Secrets, open_slots  # headers differ, which is rare
+def _identity_pins(config: Config) -> tuple[bytes, ...]:
+    if config.repository.identity is None:
+        return ()
+    from farshore.access.secrets import read_identity_pins
 
-    secrets = Secrets(passphrase=config.reveal_passphrase(config.repository.passphrase))
-    shown = make(header=header, replicas=replicas, unreachable={})
+    return read_identity_pins(config.repository.identity)
+
+
+def pins_of(config: Config, header: Header) -> tuple[tuple[Pin, ...], Memory | None]:
+    """Return what this host holds that a header must agree with, and what it remembers of the repository.
+
+    Raises:
+        KeyFileDamaged: A file that pins is damaged; it never counts as none.
+    """
+    pins: list[Pin] = []
+    if config.repository.fingerprint:
+        from farshore.trust.words import parse_fingerprint
+
+        pins.append(Pin(parse_fingerprint(config.repository.fingerprint), "repository.fingerprint"))
+    path = credential_path(config, header)
+    credential = read_credential(config, path)
+    if credential is not None:
+        pins.append(Pin(credential.fingerprint, f"the credential {path}"))
+    known = _identity_pins(config)
+    own = [one for one in (header.fingerprint, *reversed(header.past)) if one in known]
+    if own or len(known) == 1:
+        pins.append(Pin((own or list(known))[0], f"the identity {config.repository.identity}"))
+    memory = recall(config.state_dir, header.repository_id)
+    if memory is not None:
+        pins.append(Pin(bytes.fromhex(memory.fingerprint), f"what this host remembers ({config.state_dir}/trust)"))
+    elif not pins:
+        pins += _known_at(config)
+    return tuple(pins), memory
+
+
+def _known_at(config: Config) -> list[Pin]:
+    """Return the fingerprint of the repository that was at one of the configured URLs, whatever id is shown there now.
+
+    None where several were there: then a person has to say which one is meant.
+    """
     try:
-        shown.log = read_owner_log(shown, None)
-        return bool(open_slots(shown, secrets, Role.READER, required=False))
-    except OPENING_ERRORS:
-        return False
+        known = known_at(config.state_dir, [one.url for one in config.replicas.values()])
+    except KeyFileDamaged as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        return []
+    if len(known) != 1:
+        return []
+    ((repository_id, memory),) = known.items()
+    said = f"what this host remembers of these replicas ({config.state_dir}/trust/{repository_id}.json)"
+    return [Pin(bytes.fromhex(memory.fingerprint), said)]
 
 
-def _of(replicas: Mapping[str, Replica], chosen: Iterable[str]) -> dict[str, Replica]:
-    return {name: replicas[name] for name in replicas if name in set(chosen)}
+def recall(state_dir: Path, repository_id: str) -> Memory | None:
+    """Return what this host remembers; where its state cannot be read at all, nothing, with a warning.
+
+    Raises:
+        KeyFileDamaged: The file is there and is not what was written.
+    """
+    try:
+        return read_memory(state_dir, repository_id)
+    except KeyFileDamaged as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        _log.warning("%s; so an older state of the repository would not be noticed", error.message)
+        return None

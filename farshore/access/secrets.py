@@ -11,8 +11,8 @@ from farshore.access.open_slots import Secrets, open_slots, slot_keys
 from farshore.config import Config, read_private_file
 from farshore.errors import FingerprintUnknown, KeyFileDamaged, KeyMissing, SecretUnavailable, WrongPassphrase
 from farshore.replicas.repository import Repository
+from farshore.sealed import KeySet, Role
 from farshore.sealed.key_files import decode_identity
-from farshore.sealed.keys import KeySet, Role
 from farshore.trust.words import to_words
 
 if TYPE_CHECKING:

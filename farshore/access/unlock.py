@@ -21,13 +21,13 @@ from farshore.errors import (
 from farshore.format.header import Header
 from farshore.host_resources import forbid_core_dumps
 from farshore.replicas.repository import Repository
+from farshore.sealed import KeySet, index_keys_only, newest_epoch
 from farshore.sealed.key_files import (
     Credential,
     credential_keys,
     decode_credential,
     require_same,
 )
-from farshore.sealed.keys import KeySet, index_keys_only, newest_epoch
 from farshore.trust.actions import Right
 from farshore.trust.log_entry import LogHead
 

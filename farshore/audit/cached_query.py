@@ -12,7 +12,7 @@ from farshore.audit.engines import QueryTable
 from farshore.audit.query import TablesAt, fetch, query
 from farshore.errors import TABLE_ERRORS, ConfigInvalid, FarshoreError, StoreFull
 from farshore.host_resources import CACHE, temporary_instead
-from farshore.replicas.ask import ask_first
+from farshore.replicas import ask_first
 from farshore.replicas.repository import Replica, Repository
 
 _CACHE_UNUSABLE = (StoreFull, ConfigInvalid)  # of the cache alone: what is only asked fills no store

@@ -22,8 +22,8 @@ from farshore.audit.rows import Claim
 from farshore.audit.seals import Seal, SealedFile, decode_seal
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
 from farshore.format.names import hash_of
+from farshore.trust import Judgment, TrustState
 from farshore.trust.actions import Certificate
-from farshore.trust.log import Judgment, TrustState
 
 UNSIGNED = "unsigned"  # a reason, beside those of a judgment: its bytes are those of its name, and no seal
 

@@ -15,8 +15,8 @@ from farshore.errors import FarshoreError, RecipientRetired
 from farshore.format.commit import CommitHead
 from farshore.model import DoubtedSnapshot
 from farshore.plural import count_of
+from farshore.trust import TrustState
 from farshore.trust.actions import Right
-from farshore.trust.log import TrustState
 
 COMMIT_UNCOVERED = "commit-uncovered"  # a warning, because a host that is gone for good leaves its last day so
 _ALLOWED = timedelta(days=limits.COVERED_WITHIN_DAYS)

@@ -22,7 +22,7 @@ from farshore.clock import Clock
 from farshore.errors import Conflict, Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable, Unsupported
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.limits import AUDIT_FILE_ROWS_MAX, AUDIT_SEALS_UNNAMED_MAX
-from farshore.replicas.ask import FirstBug, LifeSign, ask_all
+from farshore.replicas import FirstBug, LifeSign, ask_all
 from farshore.stores.base import Store
 
 _Answer = TypeVar("_Answer")

@@ -4,7 +4,7 @@
      "heads":{"chains":{…},"sources":{…}},"log":[number,hash],"previous":…,"run_id":…,"sealed_utc":…,"sequence":…,
      "version":1}
 
-and a line with the signature (format/text.py). One with `covers` is a daily seal, which both algorithms sign. A chain
+and a line with the signature (farshore/format). One with `covers` is a daily seal, which both algorithms sign. A chain
 id begins with the first half of its signer's id, so a chain has one signer.
 """
 
@@ -20,8 +20,7 @@ from blake3 import blake3
 from farshore import limits
 from farshore.audit import names
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
-from farshore.format.names import hash_of, object_bytes_max
-from farshore.format.text import (
+from farshore.format import (
     JsonObject,
     SignedText,
     decode_signed,
@@ -31,6 +30,7 @@ from farshore.format.text import (
     encode_time,
     is_hex,
 )
+from farshore.format.names import hash_of, object_bytes_max
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
 from farshore.trust.log_entry import LogHead
 

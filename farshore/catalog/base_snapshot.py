@@ -25,17 +25,16 @@ from farshore.catalog.verified_objects import (
 )
 from farshore.crypto import SALT_BYTES
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, ObjectCorrupt, Unsupported
-from farshore.format import names
+from farshore.format import decode_object, decode_time, encode_canonical, encode_time, names
 from farshore.format.commit import Commit, CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
 from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
-from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
 from farshore.model import KeyId
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
+from farshore.sealed import key_tag
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.keys import key_tag
 from farshore.sealed.sealed_object import (
     HEADER_BYTES,
     ObjectKey,

@@ -18,7 +18,7 @@ from farshore.format import names
 from farshore.format.names import CommitName
 from farshore.model import SourceId
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.sealed.sealed_object import SealedKind, open_object, seal_object
 
 _LASTING = (Refusal.UNSIGNED, Refusal.UNKNOWN_SIGNER)  # the first for ever, the second until the signer is certified

@@ -24,8 +24,8 @@ from farshore.format.commit import CommitHead
 from farshore.format.needs import NeededKey, Needs
 from farshore.model import KeyId
 from farshore.replicas.repository import ObjectSource, Replica, Repository
+from farshore.sealed import KeySet, key_tag
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key, open_data_key
-from farshore.sealed.keys import KeySet, key_tag
 
 _LISTED_ONE_BY_ONE_MAX = 4  # key ids whose names are asked for alone; of more, all names are listed at once
 

@@ -13,8 +13,8 @@ from farshore.format import pack as layout
 from farshore.format.fragments import decode_fragment
 from farshore.format.pack import PackedFooter
 from farshore.replicas.repository import ObjectSource, Replica, Repository
+from farshore.sealed import KeySet
 from farshore.sealed.fragments import OpenedFragment, open_packs
-from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import open_footer
 
 Decoded = TypeVar("Decoded")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from farshore.catalog.commits import ListedCommits, list_commit_names
+from farshore.catalog import ListedCommits, list_commit_names
 from farshore.catalog.snapshots import order_commits
 from farshore.errors import FormatTooNew, KeyFileDamaged
 from farshore.model import LostSnapshot, SourceId
 from farshore.replicas.repository import Repository
-from farshore.trust.log import Judgment, TrustState
+from farshore.trust import Judgment, TrustState
 from farshore.trust.memory import Memory, NewestSnapshot, forward, remember
 
 

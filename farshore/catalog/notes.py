@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from farshore.catalog.commits import ListedCommits
+from farshore.catalog import ListedCommits
 from farshore.catalog.signed_objects import holders_of, read_counting
 from farshore.catalog.snapshots import order_commits
 from farshore.crypto import TAG_BYTES, associated, derive_key
@@ -23,10 +23,10 @@ from farshore.format.commit import CommitHead
 from farshore.format.note import Keep, Note, NoteDetails, decode_details, decode_note, encode_details, encode_note
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import SignatureChecker, sign_text
-from farshore.sealed.keys import KeySet, key_tag
+from farshore.sealed import KeySet, key_tag
 from farshore.signing import SignedKind
+from farshore.trust import Judgment
 from farshore.trust.actions import Right
-from farshore.trust.log import Judgment
 from farshore.trust.order import Place
 
 SALT_BYTES = 32

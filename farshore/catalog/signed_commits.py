@@ -20,15 +20,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from farshore import limits, signing
 from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import FormatTooNew, ObjectCorrupt, SourceNotEnrolled
-from farshore.format import names
+from farshore.format import decode_signed, encode_signed, names
 from farshore.format.commit import Commit, CommitHead, decode_commit, decode_head, encode_commit, encode_details
 from farshore.format.names import CommitName
-from farshore.format.text import decode_signed, encode_signed
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import KeySet, key_tag
+from farshore.sealed import KeySet, key_tag
 from farshore.signing import SignedKind
+from farshore.trust import Judgment
 from farshore.trust.actions import Right
-from farshore.trust.log import Judgment
 
 DETAILS_SALT_BYTES = 32
 _NONCE = bytes(12)  # the salt makes each key single-use

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.catalog import ListedCommits, list_commits
 from farshore.errors import SnapshotUnknown
 from farshore.format.commit import Commit, CommitHead
 from farshore.model import PromisedLock, SnapshotInfo, SnapshotState, data_moment
-from farshore.replicas.ask import unasked_error
+from farshore.replicas import unasked_error
 from farshore.replicas.repository import Repository
 from farshore.trust.log_entry import LogHead
 from farshore.trust.order import SKEW, Link, Place, SourceOrder, order_source

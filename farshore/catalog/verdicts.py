@@ -24,8 +24,8 @@ from farshore.model import KeyId
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import CheckedText, SignatureChecker
 from farshore.signing import SignedKind
+from farshore.trust import Judgment, TrustState
 from farshore.trust.actions import Right
-from farshore.trust.log import Judgment, TrustState
 
 Table = npt.NDArray[Any]
 

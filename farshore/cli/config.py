@@ -81,7 +81,7 @@ def missing_extras(config: Config) -> ExtraMissing | None:
     """Return the error for what replicas and sources need and this host lacks, or None. Loads and asks nothing."""
     from farshore.config import PostgresConfig
     from farshore.extras import extra_missing, lacking
-    from farshore.stores.opening import extra_of
+    from farshore.stores import extra_of
 
     needed = {f"replica {one.name}": extra_of(one.url) for one in config.replicas.values()}
     needed |= {f"source {one.name}": "postgres" for one in config.sources.values() if isinstance(one, PostgresConfig)}

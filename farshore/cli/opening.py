@@ -134,7 +134,7 @@ def opened_repository(
 
     Arguments and errors are those of `open_repository`.
     """
-    from farshore.access.open_repository import open_repository
+    from farshore.access import open_repository
 
     warnings = UnaskedWarnings(invocation.output)
     with open_repository(

@@ -212,8 +212,8 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
 
     Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables are asked.
     """
+    from farshore.access import open_repository
     from farshore.access.open_replica import Writes
-    from farshore.access.open_repository import open_repository
     from farshore.access.unlock import Need
     from farshore.catalog.snapshots import host_of, list_snapshots
     from farshore.ops.ask.source_states import judge_sources, recorded_states

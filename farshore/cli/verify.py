@@ -114,8 +114,8 @@ def execute(invocation: Invocation) -> int:
 
 def _execute_remote(invocation: Invocation) -> int:
     """Check sizes and checksums that providers report, with any key at hand, or none."""
+    from farshore.access import open_repository
     from farshore.access.open_replica import Writes
-    from farshore.access.open_repository import open_repository
     from farshore.access.unlock import Need
     from farshore.ops.verify.remote.scrub import scrub_repository
     from farshore.run import Run

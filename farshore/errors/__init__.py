@@ -23,16 +23,6 @@ to do. Instances pickle with all their fields, because an orchestrator may move 
 Exit codes 0 (done), 2 (usage), 3 (warnings), 4 (differences) and 130 (interrupted) belong to the command line.
 """
 
-from farshore.errors.base import (
-    EXIT_BUG,
-    EXIT_DONE,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    EXIT_WARNINGS,
-    Bug,
-    Failure,
-    FarshoreError,
-)
 from farshore.errors.state import (
     CACHED_READ_ERRORS,
     OPENING_ERRORS,
@@ -83,12 +73,20 @@ from farshore.errors.state import (
     VerifyFailed,
 )
 from farshore.errors.user import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    EXIT_WARNINGS,
     BucketNotFound,
+    Bug,
     ConfigInvalid,
     CredentialCannotRead,
     DeleteUnsupported,
     Denied,
     ExtraMissing,
+    Failure,
+    FarshoreError,
     FeatureMissing,
     FingerprintUnknown,
     FormatTooNew,

@@ -7,8 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from farshore.errors.base import FarshoreError
-from farshore.errors.user import ConfigInvalid, Denied, NotFound, RepositoryMissing, StoreFull, Unsupported, UserError
+from farshore.errors.user import (
+    ConfigInvalid,
+    Denied,
+    FarshoreError,
+    NotFound,
+    RepositoryMissing,
+    StoreFull,
+    Unsupported,
+    UserError,
+)
 
 
 class Unavailable(FarshoreError):

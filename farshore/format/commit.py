@@ -13,8 +13,7 @@ from datetime import datetime
 
 from farshore import limits
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
-from farshore.format import names
-from farshore.format.text import (
+from farshore.format import (
     JsonObject,
     decode_base64,
     decode_object,
@@ -22,6 +21,7 @@ from farshore.format.text import (
     encode_canonical,
     encode_time,
     is_hex,
+    names,
 )
 from farshore.model import SnapshotCounts, SnapshotState
 

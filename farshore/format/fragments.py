@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.format import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.format import pack as layout
 from farshore.format.pack_id import pack_id_of, signed_digest
-from farshore.format.text import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.model import Signature
 
 MAGIC = b"FSIX"

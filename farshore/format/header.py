@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import Bug, FeatureMissing, FormatTooNew, HeaderDamaged, ObjectCorrupt
-from farshore.format.text import (
+from farshore.format import (
     HASH_BYTES,
     decode_base64,
     decode_log,

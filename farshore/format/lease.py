@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.text import (
+from farshore.format import (
     HASH_BYTES,
     JsonObject,
     decode_base64,

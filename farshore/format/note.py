@@ -12,8 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.tags import decode_tags, encode_tags
-from farshore.format.text import (
+from farshore.format import (
     HASH_BYTES,
     JsonObject,
     decode_base64,
@@ -26,6 +25,7 @@ from farshore.format.text import (
     is_hex,
     require_format,
 )
+from farshore.format.tags import decode_tags, encode_tags
 
 FORMAT = "farshore-note"
 VERSION = 1

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
+from farshore.format import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.format.origin import KEY_ID_BYTES, SALT_BYTES, Origin
-from farshore.format.text import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.model import Signature
 
 MAGIC = b"FSPK"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.text import (
+from farshore.format import (
     HASH_BYTES,
     JsonObject,
     decode_log,

@@ -12,8 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.needs import NeededKey
-from farshore.format.text import (
+from farshore.format import (
     JsonObject,
     decode_base64,
     decode_log,
@@ -22,6 +21,7 @@ from farshore.format.text import (
     encode_time,
     require_format,
 )
+from farshore.format.needs import NeededKey
 
 FORMAT = "farshore-verdict"
 VERSION = 1

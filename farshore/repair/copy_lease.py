@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.finish_commits import first_lacking
 from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import forgotten_commits

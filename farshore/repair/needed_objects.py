@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from farshore.catalog.commits import list_commits, read_commits
+from farshore.catalog import list_commits, read_commits
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.notes import read_note_objects
 from farshore.catalog.signed_commits import Refusal

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from farshore.audit import names as audit_names
 from farshore.errors import ObjectCorrupt
-from farshore.format import names
+from farshore.format import decode_object, encode_canonical, names
 from farshore.format.header import decode_header
 from farshore.format.object_kinds import Kind
 from farshore.format.pack_id import hash_object
-from farshore.format.text import decode_object, encode_canonical
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.repository import Repository
 

@@ -19,7 +19,7 @@ from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import Bug, Failure, ReplicaTooSlow, StoreUnavailable
 from farshore.plural import count_of
-from farshore.replicas.ask import FirstBug
+from farshore.replicas import FirstBug
 from farshore.replicas.upload import QueuedUpload, Spool, Upload
 from farshore.replicas.upload_queue import QueueLimits, UploadQueue
 from farshore.stores.base import Store

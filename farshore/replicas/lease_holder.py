@@ -13,12 +13,12 @@ from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, LeaseLost
 from farshore.format import names
 from farshore.format.lease import EndState, Lease, LeaseEnd, encode_end, encode_lease
-from farshore.replicas.ask import FirstBug, ask_all
+from farshore.replicas import FirstBug, ask_all
 from farshore.replicas.lease_ends import decide
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository
 from farshore.replicas.signed_texts import SignatureChecker, sign_text
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.signing import SignedKind
 from farshore.stores.base import Store
 

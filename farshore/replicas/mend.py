@@ -27,8 +27,8 @@ from farshore.format.pack_id import hash_object
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction
-from farshore.stores.base import ANY_OBJECT, PlainBody, Store
-from farshore.stores.body import body_bytes, body_pieces
+from farshore.stores.base import ANY_OBJECT, PlainBody, Store, body_bytes
+from farshore.stores.body import body_pieces
 
 
 @dataclass(frozen=True, slots=True)

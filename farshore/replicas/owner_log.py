@@ -23,8 +23,8 @@ from farshore.format import names
 from farshore.format.header import KNOWN_FEATURES
 from farshore.format.names import LATER_HEADER, object_bytes_max
 from farshore.replicas.repository import Replica, Repository
+from farshore.trust import TrustState, read_log
 from farshore.trust.actions import AcceptedList, Revocation
-from farshore.trust.log import TrustState, read_log
 from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 
 

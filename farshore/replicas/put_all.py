@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, StateUnknown
 from farshore.format.names import object_bytes_max
-from farshore.replicas.ask import FirstBug, ask_all, require_all
+from farshore.replicas import FirstBug, ask_all, require_all
 from farshore.stores.base import Store
 
 

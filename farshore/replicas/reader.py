@@ -31,7 +31,7 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.model import DamagedObject
-from farshore.replicas.ask import DetachedThreads
+from farshore.replicas import DetachedThreads
 from farshore.replicas.reading_order import ReadCandidate, order_candidates
 from farshore.replicas.repository import Replica, Repository, whole_bytes_max
 

@@ -28,13 +28,13 @@ from farshore.format import names
 from farshore.format.header import Header
 from farshore.format.names import object_bytes_max
 from farshore.model import DamagedObject, KeyId, LostSnapshot, RefusedObject, ReplicaRequests
-from farshore.replicas.ask import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
+from farshore.replicas import DetachedThreads, FirstBug, OnWait, ask_all, wait_quietly
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.reading_order import Pace, ReadPrice
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.stores.base import Store
 from farshore.stores.object_retention import RetentionRule
-from farshore.stores.wrappers.base import WriteGuard
+from farshore.stores.wrappers import WriteGuard
 from farshore.stores.wrappers.metered import Meter, MeteredStore
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from farshore.chunking.content import CutSizes
     from farshore.format.needs import NeededKey
     from farshore.replicas.owner_log import OwnerLog
-    from farshore.trust.log import TrustState
+    from farshore.trust import TrustState
     from farshore.trust.memory import Memory
 
 Decoded = TypeVar("Decoded")
@@ -196,7 +196,7 @@ class Repository:
     def ask_all(
         self, ask: Callable[[Replica], Decoded], replicas: Iterable[Replica] | None = None
     ) -> tuple[dict[str, Decoded], dict[str, FarshoreError]]:
-        """Ask replicas, or all that are open, at the same time, as `farshore.replicas.ask.ask_all` does.
+        """Ask replicas, or all that are open, at the same time, as `farshore.replicas.ask_all` does.
 
         A replica is not silent while it answers the requests that its part of the question needs. The wait is not
         reported: opening the repository and listing its commits do that.

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from farshore import signing
 from farshore.errors import READ_ERRORS, ObjectCorrupt, SourceNotEnrolled
-from farshore.format import names
+from farshore.format import JsonObject, decode_canonical, encode_signed, names, split_signed
 from farshore.format.names import object_bytes_max
-from farshore.format.text import JsonObject, decode_canonical, encode_signed, split_signed
 from farshore.replicas.owner_log import read_owner_log
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.signing import SignedKind
-from farshore.trust.log import TrustState
+from farshore.trust import TrustState
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from farshore.format import pack as layout
 from farshore.format.fragments import FragmentEntry
 from farshore.format.needs import NeededKey
 from farshore.page_pool import make_pages
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import entry_of, open_footer
 

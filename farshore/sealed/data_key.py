@@ -11,7 +11,7 @@ from farshore import crypto
 from farshore.clock import Clock
 from farshore.crypto import KEY_BYTES, associated
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt, WrongPassphrase
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 
 _DATA_KEY_HEADER = struct.Struct("<4sBB2x16s")
 _DATA_KEY_MAGIC = b"FSDK"

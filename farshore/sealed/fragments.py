@@ -13,7 +13,7 @@ from blake3 import blake3
 from farshore.errors import Bug, Corrupt, KeyMissing, Unsupported
 from farshore.format.footers import PACK_ID_DTYPE, Footers, decode_footers
 from farshore.format.fragments import SUBJECT, Fragment, FragmentEntry, encode_body, encode_fragment
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.sealed.packs import open_footer
 from farshore.signing import SignedKind, sign
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from farshore import crypto
 from farshore.crypto import KEY_BYTES
 from farshore.errors import ConfigInvalid, FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
+from farshore.format import JsonObject, decode_base64, decode_object, encode_canonical
 from farshore.format.header import Header
-from farshore.format.text import JsonObject, decode_base64, decode_object, encode_canonical
-from farshore.sealed.keys import DomainKeys, KeySet, decode_domains, encode_domains
+from farshore.sealed import DomainKeys, KeySet, decode_domains, encode_domains
 from farshore.signing import SigningKey
 
 CREDENTIAL_FORMAT = "farshore-credential"

@@ -14,8 +14,8 @@ from blake3 import blake3
 
 from farshore.errors import ObjectCorrupt
 from farshore.format.pack import Footer
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.keys import KeySet
 from farshore.sealed.segments import SegmentRef, decompress_segment_into, decrypt_segment, open_segment_into
 
 Out = Callable[[int], memoryview]

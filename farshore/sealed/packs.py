@@ -21,7 +21,7 @@ from farshore.format.pack import PackHeader, PackTail
 from farshore.format.pack_id import signed_digest
 from farshore.model import ChunkId, Signature
 from farshore.page_pool import PagePool, give_back_tail
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.sealed.segments import SealedSegment
 from farshore.signing import SignedKind, sign
 

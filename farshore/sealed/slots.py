@@ -19,8 +19,7 @@ from farshore import crypto, limits
 from farshore.clock import Clock
 from farshore.crypto import KEY_BYTES, ZERO_NONCE, associated, derive_key
 from farshore.errors import FormatTooNew, HeaderDamaged, ObjectCorrupt, RepositoryMismatch, WrongPassphrase
-from farshore.format.header import Header
-from farshore.format.text import (
+from farshore.format import (
     JsonObject,
     SignedText,
     decode_base64,
@@ -31,8 +30,9 @@ from farshore.format.text import (
     encode_signed,
     encode_time,
 )
+from farshore.format.header import Header
 from farshore.model import Signature
-from farshore.sealed.keys import DomainKeys, Role, decode_domains, encode_domains
+from farshore.sealed import DomainKeys, Role, decode_domains, encode_domains
 from farshore.signing import SignedKind, SigningKey, VerifyKey, sign, verify
 
 SLOT_FORMAT = "farshore-slot"

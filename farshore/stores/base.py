@@ -18,6 +18,7 @@ Rules that hold for every method:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -67,6 +68,30 @@ class PacedBody:
 
 
 Body = PlainBody | PacedBody
+
+
+def plain(body: Body) -> PlainBody:
+    """Return a body without its pace."""
+    return body.body if isinstance(body, PacedBody) else body
+
+
+def body_bytes(body: Body) -> int:
+    """Return how many bytes a body has."""
+    body = plain(body)
+    if isinstance(body, Path):
+        with readable(body):
+            return body.stat().st_size
+    return body.nbytes if isinstance(body, memoryview) else len(body)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Keep trouble with our own file apart from trouble with the store: one is no reason to give up the other."""
+    try:
+        yield
+    except OSError as error:
+        raise Bug(f"a file made for upload cannot be read: {path}: {(error.strerror or str(error)).lower()}") from error
+
 
 ANY_OBJECT = "*"  # for `Store.delete`: whichever is there now; no store has it as `ObjectInfo.seen`
 

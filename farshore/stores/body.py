@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from farshore.errors import Bug, ObjectNotFound, StoreConflict, StoreFull, StoreUnavailable
+from farshore.errors import ObjectNotFound, StoreConflict, StoreFull, StoreUnavailable
 from farshore.limits import BODY_PIECE_BYTES, COMPARE_BYTES_MAX, SENT_BYTES
-from farshore.stores.base import Body, ObjectInfo, PacedBody, PlainBody, PutOutcome, Store
+from farshore.stores.base import Body, ObjectInfo, PacedBody, PutOutcome, Store, body_bytes, plain, readable
 from farshore.stores.object_retention import ObjectRetention
-
-
-def plain(body: Body) -> PlainBody:
-    """Return a body without its pace."""
-    return body.body if isinstance(body, PacedBody) else body
-
-
-def body_bytes(body: Body) -> int:
-    """Return how many bytes a body has."""
-    body = plain(body)
-    if isinstance(body, Path):
-        with _readable(body):
-            return body.stat().st_size
-    return body.nbytes if isinstance(body, memoryview) else len(body)
 
 
 def body_pieces(body: Body, piece_bytes: int = BODY_PIECE_BYTES) -> Iterator[bytes | memoryview]:
@@ -53,18 +38,9 @@ def sent_pieces(body: Body, piece_bytes: int = BODY_PIECE_BYTES) -> Iterator[byt
 
 
 def _file_pieces(path: Path, piece_bytes: int) -> Iterator[bytes]:
-    with _readable(path), path.open("rb", buffering=0) as file:
+    with readable(path), path.open("rb", buffering=0) as file:
         while piece := file.read(piece_bytes):
             yield piece
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Keep trouble with our own file apart from trouble with the store: one is no reason to give up the other."""
-    try:
-        yield
-    except OSError as error:
-        raise Bug(f"a file made for upload cannot be read: {path}: {(error.strerror or str(error)).lower()}") from error
 
 
 class PacedReader(io.RawIOBase):
@@ -155,11 +131,11 @@ class _BodyFile(io.FileIO):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _readable(path):
+        with readable(path):
             super().__init__(path)
 
     def read(self, size: int | None = -1) -> bytes:
-        with _readable(self._path):
+        with readable(self._path):
             return super().read(-1 if size is None else size) or b""
 
 
@@ -245,7 +221,7 @@ def as_bytes(body: Body) -> bytes:
     if isinstance(body, bytes):
         return body
     if isinstance(body, Path):
-        with _readable(body):
+        with readable(body):
             return body.read_bytes()
     if isinstance(body, memoryview) and isinstance(body.obj, bytes) and body.nbytes == len(body.obj):
         return body.obj

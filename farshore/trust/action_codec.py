@@ -14,7 +14,7 @@ from datetime import datetime
 from farshore import limits
 from farshore.crypto import PUBLIC_KEY_BYTES
 from farshore.errors import ObjectCorrupt
-from farshore.format.text import JsonObject, decode_base64, decode_time, encode_time, is_hex
+from farshore.format import JsonObject, decode_base64, decode_time, encode_time, is_hex
 from farshore.model import SIGNER_ID_BYTES
 from farshore.signing import HASH_BYTES, VerifyKey
 from farshore.trust.actions import (

@@ -12,13 +12,12 @@ from datetime import datetime
 from blake3 import blake3
 
 from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
-from farshore.format import names
+from farshore.format import encode_signed, names
 from farshore.format.header import Header, decode_later_header, encode_header, later_header
 from farshore.format.names import LATER_HEADER
-from farshore.format.text import encode_signed
 from farshore.signing import SignedKind, SigningKey, VerifyKey, sign
+from farshore.trust import TrustState
 from farshore.trust.actions import Right
-from farshore.trust.log import TrustState
 from farshore.trust.log_entry import LogHead
 
 

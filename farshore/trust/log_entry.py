@@ -2,7 +2,7 @@
 
     {"actions":[…],"format":"farshore-log","made_utc":…,"number":…,"previous":…,"version":1}
 
-and a line with the owner's signature (format/text.py). `previous` is the hash of the entry before it, "" for the
+and a line with the owner's signature (format/__init__.py). `previous` is the hash of the entry before it, "" for the
 first. Actions apply in their order. An action or a key of a later version, or one whose values cannot be read, is kept
 and reported: one such action must not hide the revocations in the entries after it.
 
@@ -23,17 +23,17 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
-from farshore.format import names
-from farshore.format.header import Header
-from farshore.format.text import (
+from farshore.format import (
     SignedText,
     decode_signed,
     encode_canonical,
     encode_signed,
     encode_time,
     is_hex,
+    names,
     require_format,
 )
+from farshore.format.header import Header
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
 from farshore.trust.action_codec import decode_action, decode_moment, encode_action
 from farshore.trust.actions import Action, ChangeOwner

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.errors import FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
+from farshore.format import JsonObject, decode_object, encode_canonical, is_hex
 from farshore.format.header import check_holds, check_of
-from farshore.format.text import JsonObject, decode_object, encode_canonical, is_hex
 from farshore.trust.log_entry import LogHead
 
 FORMAT = "farshore-memory"

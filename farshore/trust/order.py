@@ -1,7 +1,7 @@
 """The order of a source's signed commits, and which of them may be its newest. Pure.
 
-Only accepted commits are ordered (log.judge_commit). Each rule looks only at those that passed the ones before: a
-commit is *ahead* whose maker knew an entry of the owner log that nobody shows, *misdated* when it is dated later than
+Only accepted commits are ordered (TrustState.judge_commit). Each rule looks only at those that passed the ones before:
+a commit is *ahead* whose maker knew an entry of the owner log that nobody shows, *misdated* when it is dated later than
 it can have been written, earlier than its parent, or too early for its sequence, *forked* when another one that is
 neither has the same parent. All of them restore; none is the newest, none displaces another in a rule of retention, and
 all are reported.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from farshore import limits
-from farshore.trust.log import Recipient
+from farshore.trust import Recipient
 
 _SKEW = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
 

@@ -15,7 +15,7 @@ from farshore.audit.seals import Seal, SealedFile
 from farshore.format.names import hash_of
 from farshore.ops.heal import good_copy
 from farshore.repair import object_checks
-from farshore.trust.log import TrustState
+from farshore.trust import TrustState
 from tests.attacks.world import Victim, attack
 
 

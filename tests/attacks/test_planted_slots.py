@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from farshore import crypto
-from farshore.access import choose_header, open_slots
+from farshore import crypto, trust
+from farshore.access import open_slots, read_trust
 from farshore.access.unlock import Need
 from farshore.errors import FarshoreError, FingerprintUnknown
 from farshore.sealed import slots
-from farshore.trust import log
 from tests.attacks.world import Victim, attack
 
 
@@ -34,7 +33,7 @@ def test_a_planted_slot_of_a_recipient_is_passed_over(victim: Victim) -> None:
 def test_without_the_signature_the_planted_slot_opens(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "is_signed_by", lambda *_: True)
     monkeypatch.setattr(open_slots, "is_current", lambda *_: True)  # which looks whether the log knows its private key
-    monkeypatch.setattr(log, "_slots", lambda _: ())  # by which the genuine ones are asked for first
+    monkeypatch.setattr(trust, "_slots", lambda _: ())  # by which the genuine ones are asked for first
     first = victim.backup()
     attack("a01_planted_slot.py", victim.replica("one"), victim.line)
     try:
@@ -63,9 +62,9 @@ def test_without_pins_the_attackers_repository_is_believed(victim: Victim, monke
     victim.backup()
     attack("a01_fake_repository.py", victim.replica("one"), victim.line)
     victim.host = "stranger"  # what a host remembers refuses it once more
-    pin = choose_header.Pin(b"", "nothing")
-    monkeypatch.setattr(choose_header, "pins_of", lambda *_: ((pin,), None))
-    monkeypatch.setattr(choose_header, "is_prefix", lambda *_: True)
+    pin = read_trust.Pin(b"", "nothing")
+    monkeypatch.setattr(read_trust, "pins_of", lambda *_: ((pin,), None))
+    monkeypatch.setattr(read_trust, "is_prefix", lambda *_: True)
     assert victim.snapshots(only="one") == []
 
 

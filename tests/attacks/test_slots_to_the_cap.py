@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from farshore import limits
+from farshore import limits, trust
 from farshore.access.unlock import Need
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.replicas import owner_log
 from farshore.stores.base import ObjectInfo
-from farshore.stores.directory.store import DirectoryStore
-from farshore.trust import log
+from farshore.stores.directory import DirectoryStore
 from tests.attacks.world import Victim, attack
 
 FEW, MANY = 300, 10_000
@@ -72,7 +71,7 @@ def test_without_the_names_in_the_log_the_genuine_slots_are_hidden(
 ) -> None:
     victim.backup()
     attack("a13_slots_to_the_cap.py", victim.replica("one"), FEW)
-    monkeypatch.setattr(log, "_slots", lambda _: ())
+    monkeypatch.setattr(trust, "_slots", lambda _: ())
     with pytest.raises(FarshoreError, match="opens no slot"):
         victim.snapshots(only="one")
 
@@ -83,7 +82,7 @@ def test_few_planted_slots_hide_nothing_where_the_log_names_none(
     """A slot that no entry names yet, because its entry could not be written, opens within the bound of a listing."""
     first = victim.backup()
     attack("a13_slots_to_the_cap.py", victim.replica("one"), limits.SLOTS_READ_MAX - 10)
-    monkeypatch.setattr(log, "_slots", lambda _: ())
+    monkeypatch.setattr(trust, "_slots", lambda _: ())
     assert victim.restores(first, only="one")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.catalog import commits
+from farshore import catalog
 from farshore.clock import SystemClock
 from farshore.ops.ask import source_states
 from farshore.trust import order
@@ -69,7 +69,7 @@ def test_without_judgment_and_order_the_setuid_file_is_restored_and_monitoring_i
 ) -> None:
     victim.enroll("thief")
     plant(victim, own_source(victim), FUTURE, SEQUENCE)
-    monkeypatch.setattr(commits, "judge", lambda *_: None)
+    monkeypatch.setattr(catalog, "judge", lambda *_: None)
     monkeypatch.setattr(order, "_dated", lambda *_: Place.SOUND)
     monkeypatch.setattr(source_states, "SKEW", timedelta(days=365 * 100))
     target = victim.root / "restored"

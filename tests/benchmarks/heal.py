@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from farshore import limits
+from farshore.access import open_repository
 from farshore.access.open_replica import open_bare_store
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.clock import SystemClock
 from farshore.config import Config

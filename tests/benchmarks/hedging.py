@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
@@ -30,7 +30,7 @@ from farshore.config import load_config
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.setup.initialize import initialize
 from farshore.run import Run
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 from infra.local.seaweedfs import SeaweedServer
 
 FARSHORE = str(Path(sys.executable).parent / "farshore")

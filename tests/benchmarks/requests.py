@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import limits
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot

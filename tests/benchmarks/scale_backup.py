@@ -6,10 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.clock import SystemClock
-from farshore.config.loading import load_config
+from farshore.config import load_config
 from farshore.ops.backup.backup import run_backup
 from farshore.run import Run
 from tests.benchmarks.scale_source import ScaleSource

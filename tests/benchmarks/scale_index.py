@@ -30,8 +30,8 @@ from farshore.format.pack import (
 )
 from farshore.index import ABSENT, ChunkIndex
 from farshore.model import Signature
+from farshore.sealed import DomainKeys, KeySet
 from farshore.sealed.fragments import make_fragment, open_packs
-from farshore.sealed.keys import DomainKeys, KeySet
 from farshore.signing import SigningKey
 
 PACKS = 64

@@ -22,7 +22,7 @@ from typing import Any
 from blake3 import blake3
 
 from farshore import limits
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.rows import (
@@ -47,7 +47,7 @@ from farshore.ops.verify.rotation import plan_sample
 from farshore.replicas.repository import Repository
 from farshore.run import Run
 from farshore.stores.base import ObjectInfo
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 
 PACK_BYTES = 16 * limits.MIB
 RUN_PACKS = 4096  # 64 GiB a backup

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from farshore.clock import SystemClock
+from farshore.stores import open_store
 from farshore.stores.azure.store import AzureStore
 from farshore.stores.base import Store
 from farshore.stores.gcs.store import GcsStore
-from farshore.stores.opening import open_store
 from farshore.stores.s3.store import S3Store
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore

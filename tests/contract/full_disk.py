@@ -14,7 +14,7 @@ from pathlib import Path
 from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
 from farshore.stores.base import ANY_OBJECT
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 
 
 def fill(path: Path) -> dict[str, object]:

@@ -13,9 +13,9 @@ import pytest
 
 from farshore.clock import SystemClock
 from farshore.errors import ObjectArchived
+from farshore.stores import open_store
 from farshore.stores.base import PutOutcome
 from farshore.stores.object_retention import Access, ObjectRetention
-from farshore.stores.opening import open_store
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import OpenStore
 from tests.contract.network import answering

@@ -22,8 +22,8 @@ from farshore.audit.engines import QueryTable
 from farshore.audit.query import TablesAt, query
 from farshore.audit.schema import TABLES
 from farshore.clock import SystemClock
+from farshore.stores import open_store
 from farshore.stores.base import Store
-from farshore.stores.opening import open_store
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.doubles.signers import Signers

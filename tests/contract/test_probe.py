@@ -16,7 +16,7 @@ from farshore.config import Config, ReplicaConfig, RepositoryConfig, Secret
 from farshore.errors import BucketNotFound, StoreUnavailable
 from farshore.ops.probe.probe import CHOICES, probe_replica
 from farshore.ops.probe.verdicts import Finding, ProbeResult, Role, Verdict
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 from farshore.stores.probe_capability import Setting
 from infra.local.azurite import AzuriteServer
 from infra.local.gcs import GcsServer

@@ -20,7 +20,7 @@ from farshore.clock import SystemClock
 from farshore.errors import FarshoreError, ObjectNotFound, ObjectTooLarge, StoreDenied, StoreUnavailable
 from farshore.limits import GIB, KIB, MIB
 from farshore.stores.base import Store
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
 from tests.contract.network import Answer, Asked, answering

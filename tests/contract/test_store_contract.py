@@ -21,7 +21,7 @@ from farshore.ops.probe.probe import CHECKS
 from farshore.ops.probe.verdicts import Verdict
 from farshore.stores.base import ANY_OBJECT, PutOutcome, Store
 from farshore.stores.traffic import HasPutChecksums
-from farshore.stores.wrappers.base import ReadOnlyStore
+from farshore.stores.wrappers import ReadOnlyStore
 from farshore.stores.wrappers.retrying import RetryingStore
 from tests.contract.conftest import PAGE_OBJECTS
 

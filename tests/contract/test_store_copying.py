@@ -19,9 +19,9 @@ from farshore.format import names
 from farshore.format.pack_id import hash_pack
 from farshore.ops.heal.provider_copies import ProviderCopies
 from farshore.replicas.repository import Replica
+from farshore.stores import open_store
 from farshore.stores.base import Store
 from farshore.stores.copying import HasCopying
-from farshore.stores.opening import open_store
 from tests.conftest import FreshPlace, PlaceUrl
 
 KINDS = pytest.mark.parametrize("kind", ["s3", "gs", "az", "file"])

@@ -15,7 +15,7 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import DeleteUnsupported, ObjectNotFound, StoreDenied
 from farshore.stores.base import ANY_OBJECT, ObjectInfo, PutOutcome, Store
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from farshore.stores.object_retention import Lock, LockMode, ObjectRetention
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl

@@ -19,7 +19,7 @@ from farshore.clock import SystemClock
 from farshore.errors import BucketNotFound, Bug, HostExhausted, ObjectNotFound, StoreConflict, StoreDenied
 from farshore.limits import MIB
 from farshore.stores.base import ANY_OBJECT, PutOutcome
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +69,7 @@ from pathlib import Path
 from typing import Any
 from farshore.clock import SystemClock
 from farshore.errors import StoreFull
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())
 store.put("fits", bytes(100_000))
@@ -91,7 +91,7 @@ import sys
 from pathlib import Path
 from typing import Any
 from farshore.clock import SystemClock
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())
 print("ready", flush=True)
 for number in range(10_000):
@@ -261,7 +261,7 @@ def test_running_out_of_file_descriptors_is_passing(root: Path) -> None:
     script = (
         "import resource, sys\nfrom pathlib import Path\n"
         "from farshore.clock import SystemClock\nfrom farshore.errors import HostExhausted\n"
-        "from farshore.stores.directory.store import DirectoryStore\n"
+        "from farshore.stores.directory import DirectoryStore\n"
         "store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())\n"
         "store.put('a/b', b'x')\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"

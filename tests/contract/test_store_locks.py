@@ -28,7 +28,7 @@ from farshore.stores.object_retention import (
     lock_to_set,
 )
 from farshore.stores.probe_capability import HasProbeCapability
-from farshore.stores.wrappers.base import ReadOnlyStore
+from farshore.stores.wrappers import ReadOnlyStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore

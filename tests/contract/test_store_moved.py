@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from farshore.clock import SystemClock
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 from farshore.stores.wrappers.metered import MeteredStore
 
 HALF = 1 << 20

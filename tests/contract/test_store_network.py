@@ -32,9 +32,9 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
+from farshore.stores import open_store
 from farshore.stores.base import ANY_OBJECT, Body, PutOutcome, Store
 from farshore.stores.gcs.store import GcsStore
-from farshore.stores.opening import open_store
 from farshore.stores.wrappers.retrying import RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
 from infra.local.azurite import AzuriteServer

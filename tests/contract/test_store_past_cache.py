@@ -17,7 +17,7 @@ from farshore.limits import DIRECT_WRITE_BYTES_MIN, MIB
 from farshore.page_pool import make_pages
 from farshore.sources.directory.page_cache import is_cached
 from farshore.stores.base import PacedBody
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = 40 * MIB + 4097
@@ -129,7 +129,7 @@ from pathlib import Path
 from farshore.clock import SystemClock
 from farshore.errors import StoreFull
 from farshore.page_pool import make_pages
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
 store = DirectoryStore(path=Path(sys.argv[1]), clock=SystemClock())
 store.put("fits", make_pages(3_000_000))

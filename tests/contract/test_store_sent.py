@@ -6,8 +6,7 @@ import pytest
 
 from farshore.errors import StoreConflict, StoreUnavailable
 from farshore.limits import SENT_KEPT_MAX
-from farshore.stores.base import Body
-from farshore.stores.body import body_bytes
+from farshore.stores.base import Body, body_bytes
 from farshore.stores.traffic import AcknowledgedPut
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.contract.conftest import OpenStore

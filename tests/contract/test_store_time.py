@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 from farshore.stores.traffic import ServiceClock
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.clock import FixedClock

@@ -19,9 +19,9 @@ from farshore.access.bucket_checks import judge_bucket
 from farshore.clock import SystemClock
 from farshore.errors import LockDenied, LockUnsupported, ObjectNotFound, StoreDenied
 from farshore.limits import MIB, MULTIPART_BYTES_MIN
+from farshore.stores import open_store
 from farshore.stores.base import ANY_OBJECT, PutOutcome, Store
 from farshore.stores.object_retention import Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.opening import open_store
 from farshore.stores.probe_capability import BucketSettings, Effect, HasProbeCapability, Setting
 from tests.contract.network import answering
 from tests.doubles.azure_worm import AzureWorm

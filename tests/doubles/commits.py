@@ -10,7 +10,7 @@ from farshore.catalog.signed_commits import sign_commit
 from farshore.format.commit import Commit, RunRef
 from farshore.model import SnapshotCounts, SnapshotState
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.signing import SigningKey
 
 

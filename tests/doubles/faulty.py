@@ -18,7 +18,7 @@ from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.base import ANY_OBJECT, Body, ObjectInfo, PutOutcome, Store
 from farshore.stores.body import as_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, ObjectRetention
-from farshore.stores.wrappers.base import Answer, WrappingStore
+from farshore.stores.wrappers import Answer, WrappingStore
 
 
 class FaultKind(StrEnum):

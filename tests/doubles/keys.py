@@ -9,7 +9,7 @@ from farshore import crypto
 from farshore.clock import Clock
 from farshore.crypto import PassphraseCost
 from farshore.format.header import Chunking, Header, new_header
-from farshore.sealed.keys import DomainKeys, KeySet, domain_keys
+from farshore.sealed import DomainKeys, KeySet, domain_keys
 from farshore.sealed.slots import SlotKeys
 from farshore.signing import SigningKey, generate_signing_key
 from tests.doubles.clock import FixedClock

@@ -10,8 +10,8 @@ from typing import Any
 from blake3 import blake3
 
 from farshore.signing import SigningKey
+from farshore.trust import TrustState, read_log
 from farshore.trust.actions import Action, Certificate, Revocation, SourcePrefix
-from farshore.trust.log import TrustState, read_log
 from farshore.trust.log_entry import Era, LogHead, make_entry
 
 FINGERPRINT = b"f" * 32

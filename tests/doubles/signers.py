@@ -11,8 +11,8 @@ from farshore.audit.chain import Authority
 from farshore.audit.own_chain import Sealer
 from farshore.audit.seals import SeenHeads
 from farshore.signing import SigningKey
+from farshore.trust import Certified, TrustState
 from farshore.trust.actions import Certificate, Revoked, Right, SourcePrefix
-from farshore.trust.log import Certified, TrustState
 from farshore.trust.log_entry import LogHead
 
 FINGERPRINT = bytes(range(32))

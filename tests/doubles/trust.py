@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from farshore.format import names
-from farshore.format.text import encode_signed
+from farshore.format import encode_signed, names
 from farshore.replicas.signed_texts import SignatureChecker
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.signing import SignedKind, SigningKey, generate_signing_key, sign
+from farshore.trust import TrustState, read_log
 from farshore.trust.actions import Action, Certificate, Revocation, Right, SourcePrefix
-from farshore.trust.log import TrustState, read_log
 from farshore.trust.log_entry import Era, LogHead, make_entry
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.format import names
 from farshore.format.needs import MAGIC
+from farshore.stores import open_store
 from farshore.stores.base import ANY_OBJECT, Store
-from farshore.stores.opening import open_store
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.end_to_end.shore import Shore, tree
 

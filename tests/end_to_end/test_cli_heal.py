@@ -77,7 +77,7 @@ def test_four_shores_are_brought_level_by_a_replicator_and_a_new_one_is_filled(
 def test_damage_at_a_service_is_replaced_and_reported(tmp_path: Path, fresh_place: FreshPlace, kind: str) -> None:
     """A service whose checksum of the damaged object is right, because it was given the damage."""
     from farshore.clock import SystemClock  # noqa: PLC0415
-    from farshore.stores.opening import open_store  # noqa: PLC0415
+    from farshore.stores import open_store  # noqa: PLC0415
 
     shore = Shore(tmp_path, replicas=("vault", "spare"))
     place = fresh_place(kind)

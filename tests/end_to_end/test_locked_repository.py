@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, list_snapshots
 from farshore.clock import SystemClock

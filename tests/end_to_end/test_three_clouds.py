@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.query import run_query
 from farshore.access.unlock import Need
 from farshore.ops.verify.verify import verify_repository

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from farshore.access import open_repository
 from farshore.access.open_replica import open_bare_store
-from farshore.access.open_repository import open_repository
 from farshore.access.query import LastChecks, last_checks, open_tables, run_query
 from farshore.access.unlock import Need
 from farshore.check_results import ReplicaProof, VerifyResult

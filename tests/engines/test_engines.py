@@ -16,7 +16,7 @@ import pytest
 
 from farshore.audit.query import TablesAt, query
 from farshore.clock import SystemClock
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 from infra.local.node import cache_directory
 from tests.doubles.signers import Signers
 from tests.engines.facts import EXPECTED, FACTS, PORTABLE, ROOT, fill
@@ -102,7 +102,7 @@ from contextlib import closing
 from pathlib import Path
 from farshore.audit.query import TablesAt, query
 from farshore.clock import SystemClock
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 from tests.doubles.signers import Signers
 from tests.engines.plain import plain
 with closing(open_store(url=sys.argv[1], clock=SystemClock())) as store:

@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.ops.restore.restore import restore_snapshot

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots

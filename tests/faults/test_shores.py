@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
-from farshore.catalog.commits import list_commit_names
+from farshore.catalog import list_commit_names
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock
 from farshore.config import load_config

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.errors import FarshoreError

@@ -12,7 +12,7 @@ import pytest
 from prefect import State
 from prefect.client.orchestration import SyncPrefectClient
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.query import run_query
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, list_snapshots

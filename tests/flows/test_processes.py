@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from farshore import limits
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.clock import SystemClock

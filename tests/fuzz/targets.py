@@ -23,7 +23,7 @@ from farshore.audit.tables import decode_table
 from farshore.catalog.signed_commits import open_details
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import Corrupt, KeyMissing, Unsupported
-from farshore.format import names
+from farshore.format import decode_object, decode_signed, encode_canonical, names
 from farshore.format import note as note_format
 from farshore.format import pack as layout
 from farshore.format.commit import CommitHead, decode_commit, decode_head, encode_details
@@ -36,7 +36,6 @@ from farshore.format.needs import MAGIC, decode_needs
 from farshore.format.pack_id import hash_pack
 from farshore.format.page_maps import PageMap
 from farshore.format.plan import PlanPart, PlanState, decode_plan, encode_plan
-from farshore.format.text import decode_object, decode_signed, encode_canonical
 from farshore.format.tombstone import (
     CounterTombstone,
     Tombstone,
@@ -46,11 +45,10 @@ from farshore.format.tombstone import (
     encode_tombstone,
 )
 from farshore.format.verdict import Verdict, decode_verdict, encode_verdict
-from farshore.sealed import slots
+from farshore.sealed import KeySet, keys_of_all, slots
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
 from farshore.sealed.fragments import open_packs
 from farshore.sealed.key_files import decode_identity
-from farshore.sealed.keys import KeySet, keys_of_all
 from farshore.sealed.packs import entry_of, open_footer
 from farshore.sealed.sealed_object import (
     INDEX_KEY_ID,
@@ -62,8 +60,8 @@ from farshore.sealed.sealed_object import (
     open_object,
     seal_object,
 )
+from farshore.trust import read_log
 from farshore.trust.later_header import make_later_header
-from farshore.trust.log import read_log
 from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 from tests.doubles.signers import FINGERPRINT, HEAD, chain_of, signing_key
 

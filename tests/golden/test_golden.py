@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.contents import iterate_rows
 from farshore.catalog.snapshots import Snapshot, list_snapshots, resolve_snapshot
@@ -39,10 +39,9 @@ from farshore.errors import (
     SnapshotUnknown,
     WrongPassphrase,
 )
-from farshore.format import names
+from farshore.format import encode_canonical, names
 from farshore.format.extents import decode_extents
 from farshore.format.header import check_of, decode_header
-from farshore.format.text import encode_canonical
 from farshore.model import HOLE
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.restore.restore import restore_snapshot

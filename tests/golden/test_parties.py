@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.notes import kept_commits
 from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
 from farshore.catalog.tombstones import forgotten_commits

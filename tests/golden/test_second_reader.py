@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidSignature, InvalidTag
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import list_snapshots
 from farshore.model import Entry, EntryKind

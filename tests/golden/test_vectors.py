@@ -22,7 +22,7 @@ from farshore.catalog.signed_commits import open_details
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import derive_key
-from farshore.format import names
+from farshore.format import decode_signed, names
 from farshore.format import pack as layout
 from farshore.format.commit import Commit, CommitHead, decode_head
 from farshore.format.fragments import decode_fragment
@@ -33,15 +33,14 @@ from farshore.format.note import Note
 from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
 from farshore.format.plan import PlanPart
-from farshore.format.text import decode_signed
 from farshore.format.tombstone import CounterTombstone, Tombstone
 from farshore.format.verdict import Verdict
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
+from farshore.sealed import domain_keys, key_tag
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
 from farshore.sealed.fragments import make_fragment, open_packs
-from farshore.sealed.keys import domain_keys, key_tag
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import entry_of, open_footer
 from farshore.sealed.sealed_object import SealedKind, key_id_of, open_object

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from farshore.clock import SystemClock
+from farshore.stores import open_store
 from farshore.stores.base import ANY_OBJECT
-from farshore.stores.opening import open_store
 from infra.local.postgres import PostgresServer
 from tests.conftest import FreshPlace, PlaceUrl
 from tests.contract.postgres_captures import rows_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from farshore import limits
 from farshore.errors import FarshoreError
-from farshore.format import names
+from farshore.format import decode_object, names
 from farshore.format.commit import Commit, RunRef, decode_commit, decode_head, encode_commit, encode_details
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.footers import decode_footers
@@ -23,7 +23,6 @@ from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decod
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
-from farshore.format.text import decode_object
 from farshore.model import Entry, EntryKind, Extent, SnapshotCounts, SnapshotState
 from farshore.sealed.sealed_object import SealedKind, SealedReader, open_object, seal_object
 

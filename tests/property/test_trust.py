@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.header import is_prefix
-from farshore.format.text import (
+from farshore.format import (
     JsonObject,
     decode_signed,
     decode_trailer,
@@ -17,9 +16,10 @@ from farshore.format.text import (
     encode_signed,
     encode_trailer,
 )
+from farshore.format.header import is_prefix
 from farshore.model import Signature
+from farshore.trust import TrustState
 from farshore.trust.actions import ChangeOwner
-from farshore.trust.log import TrustState
 from farshore.trust.order import Link, Place, order_source
 from farshore.trust.words import parse_fingerprint, to_words
 from tests.doubles.owner_log import COMMIT, HOST, NEXT_OWNER, OTHER_HOST, THIEF, Log, certificate, revocation

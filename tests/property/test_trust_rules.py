@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farshore.signing import SigningKey
+from farshore.trust import Judgment, TrustState, read_log
 from farshore.trust.actions import Action as RealAction
 from farshore.trust.actions import Certificate, ChangeOwner, Revocation, Right
-from farshore.trust.log import Judgment, TrustState, read_log
 from farshore.trust.log_entry import Era, LogHead, make_entry
 from farshore.trust.order import Link, Place, order_source
 from tests.models.trust import owner_log

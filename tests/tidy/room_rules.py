@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tests.tidy.code_rules import DOORS
 from tests.tidy.tree import Finding, Tree
 
 _ROW = re.compile(r"^\| *((?:`[^`|]+`(?:, *)?)+) *\|", re.MULTILINE)
@@ -34,7 +35,7 @@ def unlisted_modules(tree: Tree) -> Iterator[Finding]:
             file.path.removeprefix(f"{room}/")
             for file in tree.python("farshore")
             if file.path.startswith(f"{room}/")
-            and not file.path.endswith("__init__.py")
+            and (file.path in DOORS or not file.path.endswith("__init__.py"))
             and not any(file.path.startswith(f"{other}/") for other in inner)
         }
         named = [span for row in _ROW.findall(text) for span in _SPAN.findall(row) if span.endswith(".py")]

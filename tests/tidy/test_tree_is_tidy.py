@@ -25,7 +25,7 @@ def test_nothing_in_the_tree_breaks(rule: Rule, checkout: Tree) -> None:
 
 def test_the_tree_is_the_whole_checkout(checkout: Tree) -> None:
     paths = {file.path for file in checkout.files}
-    assert {"pyproject.toml", "farshore/errors/base.py", "tests/tidy/tree.py", "LICENSE"} <= paths
+    assert {"pyproject.toml", "farshore/errors/user.py", "tests/tidy/tree.py", "LICENSE"} <= paths
     assert not any(path.startswith((".venv/", ".git/")) for path in paths)
 
 

@@ -23,7 +23,7 @@ from farshore.model import Entry, EntryKind
 from farshore.sources.directory.source import DirectorySource
 from farshore.sources.posix_mounts import is_mount_point, mount_id
 from farshore.sources.sqlite.check import translate_error
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from farshore.targets.directory.target import DirectoryTarget
 
 
@@ -195,7 +195,7 @@ def test_a_process_that_may_start_no_thread_at_all_says_so() -> None:
         "import sys, threading\n"
         'def start(self):\n    raise RuntimeError("can\'t start new thread")\n'
         "threading.Thread.start = start\n"
-        "from farshore.cli.main import run\n"
+        "from farshore.cli import run\n"
         "sys.argv = ['farshore', 'snapshots']\nrun()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

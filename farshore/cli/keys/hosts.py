@@ -37,7 +37,7 @@ def enroll(invocation: Invocation) -> int:
     from farshore.host import host_name
     from farshore.ops.setup.enroll import enroll as enroll_host
     from farshore.ops.setup.initialize import write_credential
-    from farshore.sealed.keys import Role
+    from farshore.sealed import Role
     from farshore.trust.actions import Right
 
     given, config = invocation.arguments, able_to_read(invocation, invocation.config())

@@ -15,7 +15,7 @@ from farshore.audit.coverage import doubts_of_coverage
 from farshore.audit.cuts import find_cuts
 from farshore.audit.evidence import read_evidence
 from farshore.audit.seals import Seal
-from farshore.catalog.commits import read_commits
+from farshore.catalog import read_commits
 from farshore.catalog.heads import lists_everything
 from farshore.errors import READ_ERRORS, ConfigInvalid, FarshoreError, StoreFull
 from farshore.format.names import CommitName

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from farshore.access.open_replica import Writes, open_replica
 from farshore.access.query import LastChecks, last_checks, locked_until, open_tables
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.signed_commits import Refusal
 from farshore.clock import Clock
 from farshore.config import Config
@@ -17,7 +17,7 @@ from farshore.format import names
 from farshore.format.names import CommitName
 from farshore.model import RefusedObject
 from farshore.ops.ask.trust_report import TrustReport, report_trust
-from farshore.replicas.ask import OnWait, ask_all, wait_quietly
+from farshore.replicas import OnWait, ask_all, wait_quietly
 from farshore.replicas.repository import Replica, Repository
 from farshore.results import ReplicaStatus
 

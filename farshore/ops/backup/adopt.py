@@ -16,8 +16,8 @@ from farshore.format.fragments import FragmentEntry
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.format.needs import Needs
 from farshore.replicas.repository import Repository
+from farshore.sealed import KeySet
 from farshore.sealed.fragments import make_fragment
-from farshore.sealed.keys import KeySet
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.catalog import ListedCommits, list_commits
 from farshore.catalog.finish_commits import FinishedCommits, finish_commits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import order_commits

@@ -26,9 +26,9 @@ from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.repository import Repository
 from farshore.replicas.upload import Upload
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey, seal_data_key
 from farshore.sealed.fragments import make_fragment
-from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import SealedPack
 from farshore.sealed.sealed_object import ObjectKey, SealedKind, SealedWriter
 

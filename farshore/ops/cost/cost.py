@@ -13,7 +13,7 @@ from farshore.ops.cost.estimate import Estimate, Usage, estimate
 from farshore.ops.cost.facts import BackupRuns, Facts, ReplicaFacts, read_facts
 from farshore.plan.prices import PriceTable, Quote, place_of, quote
 from farshore.plan.schedules import MONTH_DAYS, runs_per_month
-from farshore.replicas.ask import OnWait, wait_quietly
+from farshore.replicas import OnWait, wait_quietly
 
 LISTS_PER_RUN = 5  # docs/stores/requests.md: listings of a backup of any size; a page more for every thousand packs
 

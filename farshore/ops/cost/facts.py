@@ -12,7 +12,7 @@ from farshore.audit import questions
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError
-from farshore.replicas.ask import OnWait, wait_quietly
+from farshore.replicas import OnWait, wait_quietly
 
 WINDOW_DAYS = 30.0  # the present rate is that of these days, or of all where there are fewer
 _DAYS_MIN = 1.0  # younger than this a rate is a guess: one day is assumed

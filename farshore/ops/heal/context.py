@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from farshore.access import open_repository
 from farshore.access.open_replica import open_replica
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError, HeaderDamaged, RepositoryMissing
 from farshore.plan.replicas import nearest_first
-from farshore.replicas.ask import OnWait, wait_quietly
+from farshore.replicas import OnWait, wait_quietly
 from farshore.replicas.repository import Replica, Repository
 from farshore.trust.actions import Right
 

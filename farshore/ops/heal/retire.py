@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.audit import run_rows
 from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
-from farshore.catalog.commits import ListedCommits, list_commits
+from farshore.catalog import ListedCommits, list_commits
 from farshore.config import Config
 from farshore.errors import FarshoreError, ReplicaNeeded, StoreUnavailable
 from farshore.model import SnapshotId

@@ -17,9 +17,9 @@ from farshore.ops.probe.prefix import LEFT_NAMED_MAX, Connect, ProbePrefix
 from farshore.ops.probe.verdicts import Figure, Finding, ProbeResult, Role, Verdict
 from farshore.replicas.repository import no_such_replica
 from farshore.results import Progress, ProgressCallback, no_progress
+from farshore.stores import open_store
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
-from farshore.stores.opening import open_store
 
 PERMISSIONS = "permissions"
 CLOCK = "clock"

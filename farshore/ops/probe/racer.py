@@ -16,7 +16,7 @@ from farshore.clock import SystemClock
 from farshore.errors import FarshoreError
 from farshore.frames import read_frame, write_frame
 from farshore.ops.probe.racing import Race, Writers
-from farshore.stores.opening import open_store
+from farshore.stores import open_store
 
 
 def serve(orders: IO[bytes], answers: IO[bytes]) -> None:

@@ -24,7 +24,7 @@ from farshore.ops.restore.read_segments import RangeContent, SegmentReader
 from farshore.ops.restore.spill import SpilledSegment, SpillFile
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 
 SegmentKey = tuple[int, int]  # pack number in the index, segment row
 RangeKey = tuple[int, int]  # pack number in the index, offset in the pack

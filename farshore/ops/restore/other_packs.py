@@ -22,8 +22,8 @@ from farshore.format.pack import PackedFooter
 from farshore.index import ChunkIndex
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import open_segment_at
 
 Chunks = npt.NDArray[Any]

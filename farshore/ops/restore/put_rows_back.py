@@ -23,7 +23,7 @@ from farshore.ops.restore.windows import Window, plan_windows
 from farshore.process_memory import give_back_unused
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
-from farshore.sealed.keys import KeySet
+from farshore.sealed import KeySet
 from farshore.targets.base import Target
 
 

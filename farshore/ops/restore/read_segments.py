@@ -16,8 +16,8 @@ from farshore.ops.restore.other_packs import OtherPacks
 from farshore.page_pool import PagePool
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.repository import Repository
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.keys import KeySet
 from farshore.sealed.open_segment import decompress_segment_at, decrypt_segment_at, open_segment_at
 
 _NOT_HERE = (Corrupt, NotFound, Unsupported, KeyMissing)  # unlike a replica that is away, this does not pass

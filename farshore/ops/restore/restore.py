@@ -19,7 +19,7 @@ import numpy.typing as npt
 from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, Operation, RestoreRow, RunResult
-from farshore.catalog.commits import read_commit
+from farshore.catalog import read_commit
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.data_keys import reading_keys_of
 from farshore.catalog.index_loader import load_index, load_nothing

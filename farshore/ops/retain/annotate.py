@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.notes import SALT_BYTES, SignedNote, newest_sound_utc, read_notes, sign_note
 from farshore.catalog.snapshots import Snapshot
 from farshore.catalog.tombstones import forgotten_commits

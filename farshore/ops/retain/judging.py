@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.access.query import last_checks
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.notes import SignedNote, newest_sound_utc, read_notes
 from farshore.catalog.shrinking import has_shrunken
 from farshore.catalog.snapshots import Snapshot, list_snapshots, trusted

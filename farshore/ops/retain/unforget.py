@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.finish_commits import is_there
 from farshore.catalog.needs import objects_of, read_needs
 from farshore.catalog.tombstones import active_tombstones

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from farshore.audit.chain import Authority, open_seal
 from farshore.audit.names import SEALS, SealName, is_chain_of, parse_seal, seal_name
 from farshore.audit.seals import Seal
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.notes import list_notes
 from farshore.catalog.verdicts import list_verdicts
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported

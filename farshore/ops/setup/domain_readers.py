@@ -17,9 +17,8 @@ from farshore.ops.setup.keys import new_note
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.ops.setup.slot_files import StoredSlot, put_slots, read_slots
 from farshore.replicas.repository import Repository
-from farshore.sealed import slots
+from farshore.sealed import Role, domain_keys, slots
 from farshore.sealed.key_files import decode_recipient
-from farshore.sealed.keys import Role, domain_keys
 from farshore.sealed.slots import SlotKeys, SlotNote
 from farshore.signing import SigningKey
 from farshore.trust.actions import Certificate, NameSlots, Right, StartEpoch

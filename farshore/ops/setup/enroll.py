@@ -10,8 +10,8 @@ from farshore import limits
 from farshore.errors import ConfigInvalid
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.replicas.repository import Repository
+from farshore.sealed import DomainKeys, Role, domain_keys, index_root
 from farshore.sealed.key_files import Credential
-from farshore.sealed.keys import DomainKeys, Role, domain_keys, index_root
 from farshore.signing import generate_signing_key
 from farshore.trust.actions import Action, Certificate, Right, SourcePrefix, StartEpoch
 

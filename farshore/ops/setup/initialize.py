@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
+from farshore.access import open_repository
 from farshore.access.bucket_checks import check_bucket
 from farshore.access.open_replica import open_replica
-from farshore.access.open_repository import open_repository
 from farshore.access.passphrase_strength import passphrase_weakness
 from farshore.access.unlock import Need, credential_path
 from farshore.audit import run_rows
@@ -37,7 +37,7 @@ from farshore.format.names import object_bytes_max
 from farshore.host_resources import STATE, make_private, try_writing, unusable
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.new_repository import NewRepository, new_repository
-from farshore.replicas.ask import ask_all, require_all
+from farshore.replicas import ask_all, require_all
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Replica
 from farshore.run import Run

@@ -14,9 +14,8 @@ from farshore.host import host_name
 from farshore.ops.setup.owner_actions import owner_key
 from farshore.ops.setup.slot_files import add_slots, read_slots
 from farshore.replicas.repository import Repository
-from farshore.sealed import slots
+from farshore.sealed import Role, slots
 from farshore.sealed.key_files import decode_recipient, encode_identity, encode_recipient
-from farshore.sealed.keys import Role
 from farshore.sealed.slots import SlotInfo, SlotKeys
 
 _LABEL_BYTES_MAX = 64

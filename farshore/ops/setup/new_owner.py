@@ -22,8 +22,7 @@ from farshore.ops.setup.ways import Way, ways_of
 from farshore.replicas.owner_log import read_owner_log
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository
-from farshore.sealed import slots
-from farshore.sealed.keys import Role
+from farshore.sealed import Role, slots
 from farshore.sealed.slots import SlotInfo, SlotKeys
 from farshore.signing import SigningKey, generate_signing_key
 from farshore.trust.actions import Certificate, NameSlots

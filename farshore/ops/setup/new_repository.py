@@ -12,9 +12,8 @@ from farshore.format import names
 from farshore.format.header import Chunking, Header, encode_header, new_header
 from farshore.host import host_name
 from farshore.ops.setup.keys import new_note
-from farshore.sealed import slots
+from farshore.sealed import KeySet, Role, domain_keys, slots
 from farshore.sealed.key_files import Credential
-from farshore.sealed.keys import KeySet, Role, domain_keys
 from farshore.sealed.slots import SlotKeys
 from farshore.signing import SigningKey, generate_signing_key
 from farshore.trust.actions import AddRecipient, Certificate, NameSlots, Right, SourcePrefix, StartEpoch

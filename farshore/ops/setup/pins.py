@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from farshore.access.choose_header import recall
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
+from farshore.access.read_trust import recall
 from farshore.access.unlock import Need
 from farshore.clock import Clock
 from farshore.config import Config, read_private_file

@@ -22,8 +22,7 @@ from farshore.ops.setup.revoke import revocation_of
 from farshore.ops.setup.slot_files import StoredSlot, put_slots, read_slots
 from farshore.ops.setup.ways import Way, ways_of
 from farshore.replicas.repository import Repository
-from farshore.sealed import slots
-from farshore.sealed.keys import Role
+from farshore.sealed import Role, slots
 from farshore.sealed.slots import SlotInfo, SlotKeys
 from farshore.signing import SigningKey, generate_signing_key
 from farshore.trust.actions import Action, AddRecipient, Certificate, ChangeOwner, NameSlots, StartEpoch

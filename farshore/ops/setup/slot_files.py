@@ -11,7 +11,7 @@ from farshore.errors import Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.ops.setup.owner_actions import append_entry
-from farshore.replicas.ask import require_all
+from farshore.replicas import require_all
 from farshore.replicas.put_all import put_all
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from farshore.audit import run_rows
 from farshore.audit.rows import AuditRow, ProofState
-from farshore.catalog.commits import list_commit_names, read_commits
+from farshore.catalog import list_commit_names, read_commits
 from farshore.catalog.data_keys import read_data_keys
 from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.tombstones import forgotten_commits

@@ -62,13 +62,14 @@ from farshore.stores.base import (
     ObjectInfo,
     PutOutcome,
     Wanted,
+    body_bytes,
     check_name,
     check_range,
     check_seen,
     entries_of,
     in_order,
 )
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, put_once
+from farshore.stores.body import as_bytes, body_pieces, compare_present, look_ahead, put_once
 from farshore.stores.bounded import BodyReader
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention

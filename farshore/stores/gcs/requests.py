@@ -12,8 +12,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ProtocolError
 
 from farshore.limits import SENT_BYTES, STORE_CONNECTIONS
-from farshore.stores.base import Body
-from farshore.stores.body import body_bytes, in_pieces, sent_pieces
+from farshore.stores.base import Body, body_bytes
+from farshore.stores.body import in_pieces, sent_pieces
 from farshore.stores.traffic import RequestCounter, RequestKind
 
 CONTENT_TYPE = "application/octet-stream"

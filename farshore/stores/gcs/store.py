@@ -60,13 +60,14 @@ from farshore.stores.base import (
     ObjectInfo,
     PutOutcome,
     Wanted,
+    body_bytes,
     check_name,
     check_range,
     check_seen,
     entries_of,
     in_order,
 )
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
+from farshore.stores.body import as_bytes, body_pieces, compare_present, look_ahead, open_body, put_once
 from farshore.stores.bounded import BodyReader
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.gcs.copying import rewrite

@@ -54,22 +54,14 @@ from farshore.stores.base import (
     PacedBody,
     PutOutcome,
     Wanted,
+    body_bytes,
     check_name,
     check_range,
     check_seen,
     entries_of,
     in_order,
 )
-from farshore.stores.body import (
-    PacedReader,
-    as_sent,
-    body_bytes,
-    body_pieces,
-    compare_present,
-    counted,
-    look_ahead,
-    put_once,
-)
+from farshore.stores.body import PacedReader, as_sent, body_pieces, compare_present, counted, look_ahead, put_once
 from farshore.stores.bounded import BodyReader, promptly
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention

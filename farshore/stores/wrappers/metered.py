@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from farshore.limits import SENT_KEPT_MAX, WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store
-from farshore.stores.body import body_bytes
+from farshore.stores.base import Body, ObjectInfo, PutOutcome, Store, body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
 from farshore.stores.traffic import (
     AcknowledgedPut,
@@ -22,7 +21,7 @@ from farshore.stores.traffic import (
     RequestKind,
     ServiceClock,
 )
-from farshore.stores.wrappers.base import Answer, WrappingStore
+from farshore.stores.wrappers import Answer, WrappingStore
 
 _KINDS = {
     **{kind.value: kind for kind in RequestKind},

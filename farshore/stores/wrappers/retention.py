@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from farshore.stores.base import Body, PutOutcome, Store
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
-from farshore.stores.wrappers.base import WrappingStore
+from farshore.stores.wrappers import WrappingStore
 
 
 class RetentionStore(WrappingStore):

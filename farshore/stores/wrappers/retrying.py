@@ -25,7 +25,7 @@ from farshore.limits import (
     RETRY_WAIT_S_MAX,
 )
 from farshore.stores.base import ObjectInfo, Store
-from farshore.stores.wrappers.base import Answer, WrappingStore
+from farshore.stores.wrappers import Answer, WrappingStore
 
 
 class RetryingStore(WrappingStore):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from farshore.clock import Clock
 from farshore.limits import PACED_AHEAD_S, WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, PacedBody, PutOutcome, Store
-from farshore.stores.body import body_bytes
+from farshore.stores.base import Body, PacedBody, PutOutcome, Store, body_bytes
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
 from farshore.stores.token_bucket import TokenBucket
-from farshore.stores.wrappers.base import WrappingStore
+from farshore.stores.wrappers import WrappingStore
 
 
 class ThrottledStore(WrappingStore):

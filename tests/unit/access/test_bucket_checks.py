@@ -9,7 +9,7 @@ import pytest
 from farshore.access.bucket_checks import BucketFinding, judge_bucket
 from farshore.errors import LifecycleDeletes, LockUnsupported
 from farshore.stores.base import Capabilities
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import LockMode
 from farshore.stores.probe_capability import BucketSettings, Effect, LifecycleRule, Setting

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access import open_repository
 from farshore.access.open_replica import uploads_at_once
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.config.secret import Secret
@@ -36,8 +36,7 @@ from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import add_passphrase_slot, add_recipient_slot, generate_identity
 from farshore.ops.setup.slot_files import list_slots
 from farshore.run import Run
-from farshore.sealed import key_files, slots
-from farshore.sealed.keys import Role
+from farshore.sealed import Role, key_files, slots
 from tests.doubles.headers import changed
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.needs import own_objects
 from farshore.catalog.signed_commits import sign_commit
 from farshore.errors import FeatureMissing
-from farshore.format import names
+from farshore.format import decode_object, decode_signed, encode_canonical, names
 from farshore.format.commit import RunRef
-from farshore.format.text import decode_object, decode_signed, encode_canonical
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.signing import SignedKind
 from farshore.trust.actions import RequireFeatures

@@ -12,10 +12,10 @@ from farshore.audit import chain, names
 from farshore.audit.chain import SealFinding, count_seals, missing_heads, open_seal, verify_seals
 from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.errors import FarshoreError, FormatTooNew, ObjectCorrupt, ObjectNotFound
+from farshore.format import encode_canonical, encode_signed
 from farshore.format.names import hash_of
-from farshore.format.text import encode_canonical, encode_signed
 from farshore.signing import SignedKind, sign
-from farshore.trust.log import Judgment, TrustState
+from farshore.trust import Judgment, TrustState
 from tests.doubles.signers import EVERY_RIGHT, FINGERPRINT, HEAD, Signers, chain_of, signing_key
 
 CHAIN = chain_of(1)

@@ -22,7 +22,7 @@ from farshore.format.names import hash_of
 from farshore.limits import AUDIT_SEALS_UNNAMED_MAX
 from farshore.stores.memory import MemoryStore, Shelf
 from farshore.stores.wrappers.metered import MeteredStore
-from farshore.trust.log import Judgment, TrustState
+from farshore.trust import Judgment, TrustState
 from tests.doubles.clock import FixedClock
 from tests.doubles.signers import EVERY_RIGHT, Signers, chain_of, sealer
 from tests.unit.audit.samples import REPOSITORY

@@ -461,7 +461,7 @@ def test_many_processes_may_share_a_cache(shelf: Shelf, tmp_path: Path) -> None:
 from pathlib import Path
 from farshore.audit.query import TablesAt, query
 from farshore.clock import SystemClock
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from tests.doubles.signers import Signers
 store = DirectoryStore(path=Path({str(place)!r}), clock=SystemClock())
 at = TablesAt(store, Path({str(tmp_path / "cache")!r}), {REPOSITORY!r}, "vault", Signers().authority)

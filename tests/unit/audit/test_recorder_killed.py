@@ -12,7 +12,7 @@ import farshore
 from farshore.audit import chain, names
 from farshore.audit.tables import decode_rows
 from farshore.clock import SystemClock
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from tests.doubles.signers import Signers
 from tests.unit.audit.samples import REPOSITORY
 
@@ -26,7 +26,7 @@ from farshore.audit.own_chain import open_chain_id
 from farshore.audit.recorder import AuditRecorder
 from farshore.audit.rows import Operation, RunResult, RunRow
 from farshore.clock import SystemClock
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from tests.doubles.signers import sealer, signing_key
 
 base, repository, first, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from farshore.catalog import list_commits
 from farshore.catalog.base_snapshot import find_base
-from farshore.catalog.commits import list_commits
 from farshore.format import names
 from farshore.stores.base import Store
 from tests.doubles.faulty import FaultyStore

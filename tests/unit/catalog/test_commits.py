@@ -10,12 +10,11 @@ import pytest
 
 from farshore import limits
 from farshore.access.unlock import Need
-from farshore.catalog.commits import ListedCommits, list_commits, read_commits
+from farshore.catalog import ListedCommits, list_commits, read_commits
 from farshore.catalog.signed_commits import Refusal, sign_commit
-from farshore.format import names
-from farshore.format.text import decode_signed, encode_signed
+from farshore.format import decode_signed, encode_signed, names
 from farshore.model import ED25519_SIGNATURE_BYTES, SnapshotState
-from farshore.sealed.keys import DomainKeys
+from farshore.sealed import DomainKeys
 from farshore.signing import generate_signing_key
 from farshore.trust.actions import Revoked
 from tests.doubles.commits import signed_commit, unsigned_commit

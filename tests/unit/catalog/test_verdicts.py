@@ -26,8 +26,8 @@ from farshore.ops.setup.owner_actions import append_entry
 from farshore.ops.setup.revoke import apply_revocation, plan_revocation
 from farshore.ops.verify.sign_verdicts import lift_quarantine
 from farshore.replicas.signed_texts import sign_text
+from farshore.sealed import KeySet, Role
 from farshore.sealed.data_key import DataKey, generate_data_key, seal_data_key
-from farshore.sealed.keys import KeySet, Role
 from farshore.signing import SignedKind
 from farshore.trust.actions import Revocation, Right
 from tests.unit.ops.engine import Engine

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-MODULES_MAX = 74  # of farshore, packages too, for `farshore snapshots` over replicas in directories
+MODULES_MAX = 60  # of farshore, packages too, for `farshore snapshots` over replicas in directories
 _COUNT = """
 import sys
-from farshore.cli.main import run
+from farshore.cli import run
 sys.argv[0] = "farshore"
 try:
     run()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
-from farshore.format import names
+from farshore.format import encode_canonical, names
 from farshore.format.commit import (
     Commit,
     ReplicaLock,
@@ -18,7 +18,6 @@ from farshore.format.commit import (
     encode_commit,
     encode_details,
 )
-from farshore.format.text import encode_canonical
 from farshore.model import SnapshotCounts, SnapshotState
 
 START = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)

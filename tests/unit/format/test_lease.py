@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from farshore.errors import FormatTooNew, ObjectCorrupt
-from farshore.format import names
+from farshore.format import decode_object, names
 from farshore.format.lease import EndState, Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
 from farshore.format.needs import NeededKey
 from farshore.format.plan import PlanPart, PlanState, decode_plan, encode_plan
-from farshore.format.text import decode_object
 from farshore.format.tombstone import (
     CounterTombstone,
     Tombstone,

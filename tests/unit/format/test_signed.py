@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from farshore.errors import Bug, ObjectCorrupt
-from farshore.format.text import (
+from farshore.format import (
     TRAILER_BYTES,
     decode_base64,
     decode_signed,

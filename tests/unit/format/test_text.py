@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from farshore.errors import ObjectCorrupt
-from farshore.format.text import decode_object, decode_time, encode_canonical, encode_time
+from farshore.format import decode_object, decode_time, encode_canonical, encode_time
 
 
 def test_one_value_has_one_text() -> None:

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from farshore.access.unlock import Need
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.needs import objects_of, read_needs
 from farshore.errors import QuorumNotReached
-from farshore.format import names
+from farshore.format import decode_signed, names
 from farshore.format.lease import EndState, LeaseEnd, decode_end, encode_end
 from farshore.format.plan import PlanPart, PlanState, encode_plan
-from farshore.format.text import decode_signed
 from farshore.format.tombstone import CounterTombstone, Tombstone, encode_counter, encode_tombstone
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.replicas.lease_holder import known_log

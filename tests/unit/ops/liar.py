@@ -10,9 +10,9 @@ from farshore.format import names
 from farshore.format.fragments import FragmentEntry
 from farshore.ops.setup.enroll import enroll
 from farshore.ops.setup.initialize import write_credential
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import generate_data_key, seal_data_key
 from farshore.sealed.fragments import make_fragment
-from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import PackBuilder, SealedPack
 from farshore.sealed.segments import PlainSegment, SegmentNumbers, seal_segment
 from tests.unit.ops.engine import Engine

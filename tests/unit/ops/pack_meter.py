@@ -5,7 +5,7 @@ from __future__ import annotations
 from farshore.format import names
 from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.base import Store
-from farshore.stores.wrappers.base import WrappingStore
+from farshore.stores.wrappers import WrappingStore
 
 
 class PackMeter(WrappingStore):

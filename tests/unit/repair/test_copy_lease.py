@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
 from farshore.access.unlock import Need
 from farshore.check_results import VerifyResult
 from farshore.format import names

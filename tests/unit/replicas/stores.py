@@ -9,7 +9,7 @@ from farshore.stores.base import Body, PutOutcome
 from farshore.stores.body import as_bytes
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
-from farshore.stores.wrappers.base import WrappingStore
+from farshore.stores.wrappers import WrappingStore
 
 
 class GatedStore(WrappingStore):

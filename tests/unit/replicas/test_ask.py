@@ -9,7 +9,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import FarshoreError, StoreDenied, StoreUnavailable
-from farshore.replicas.ask import ask_all, ask_first
+from farshore.replicas import ask_all, ask_first
 from tests.unit.replicas.clocks import StillClock
 
 Asking = Future[tuple[dict[str, str], dict[str, FarshoreError]]]

@@ -12,7 +12,7 @@ import pytest
 
 from farshore import limits
 from farshore.errors import Bug, StoreUnavailable
-from farshore.replicas.ask import DetachedThreads, FirstBug, ask_all, ask_first
+from farshore.replicas import DetachedThreads, FirstBug, ask_all, ask_first
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.reader import ReplicaReader

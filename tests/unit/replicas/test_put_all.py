@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farshore.errors import StateUnknown, StoreDenied, StoreUnavailable
-from farshore.replicas.ask import ask_all, require_all
+from farshore.replicas import ask_all, require_all
 from farshore.replicas.put_all import put_all
 from farshore.stores.base import Store
 from farshore.stores.memory import MemoryStore

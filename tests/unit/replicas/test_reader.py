@@ -13,7 +13,7 @@ import pytest
 from farshore import limits
 from farshore.config import Prefer
 from farshore.errors import ObjectCorrupt, ObjectNotFound, StoreDenied, StoreUnavailable, TargetFailed
-from farshore.replicas.ask import DetachedThreads
+from farshore.replicas import DetachedThreads
 from farshore.replicas.reader import ReplicaReader
 from farshore.replicas.reading_order import ReadPrice
 from farshore.replicas.repository import Replica

@@ -7,10 +7,9 @@ import pytest
 
 from farshore import crypto
 from farshore.errors import ConfigInvalid, KeyFileDamaged, RepositoryMismatch
-from farshore.format.text import encode_canonical
-from farshore.sealed import key_files
+from farshore.format import encode_canonical
+from farshore.sealed import Role, key_files
 from farshore.sealed.key_files import Credential
-from farshore.sealed.keys import Role
 from tests.doubles.headers import changed
 from tests.doubles.keys import make_keys
 

@@ -7,6 +7,7 @@ from blake3 import blake3
 
 from farshore import crypto
 from farshore.errors import CredentialCannotRead, FormatTooNew, KeyMissing, ObjectCorrupt
+from farshore.sealed import Role, domain_keys, index_keys_only, index_root, key_tag
 from farshore.sealed.data_key import (
     DATA_KEY_BYTES,
     DataKey,
@@ -15,7 +16,6 @@ from farshore.sealed.data_key import (
     open_data_key,
     seal_data_key,
 )
-from farshore.sealed.keys import Role, domain_keys, index_keys_only, index_root, key_tag
 from tests.doubles.clock import FixedClock
 from tests.doubles.keys import fixed_keys, make_keys
 

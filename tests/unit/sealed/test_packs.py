@@ -16,8 +16,8 @@ from farshore.format.fragments import FragmentEntry
 from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
 from farshore.page_pool import make_pages
+from farshore.sealed import DomainKeys, KeySet, key_tag
 from farshore.sealed.data_key import DataKey, generate_data_key
-from farshore.sealed.keys import DomainKeys, KeySet, key_tag
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import SUBJECT, PackBuilder, SealedPack, entry_of, open_footer
 from farshore.sealed.segments import (

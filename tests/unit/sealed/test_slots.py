@@ -11,10 +11,9 @@ import pytest
 
 from farshore import crypto
 from farshore.errors import FormatTooNew, HeaderDamaged, RepositoryMismatch
+from farshore.format import encode_canonical
 from farshore.format.header import Header, check_of, decode_header, encode_header
-from farshore.format.text import encode_canonical
-from farshore.sealed import slots
-from farshore.sealed.keys import Role
+from farshore.sealed import Role, slots
 from farshore.signing import generate_signing_key
 from tests.doubles.clock import FixedClock
 from tests.doubles.headers import changed

@@ -15,12 +15,13 @@ from farshore.stores.base import (
     Body,
     ObjectInfo,
     PutOutcome,
+    body_bytes,
     check_name,
     check_range,
     in_order,
     is_name,
 )
-from farshore.stores.body import as_bytes, body_bytes, body_pieces, compare_present, in_pieces, open_body
+from farshore.stores.body import as_bytes, body_pieces, compare_present, in_pieces, open_body
 from farshore.stores.memory import MemoryStore
 from tests.doubles.clock import FixedClock
 

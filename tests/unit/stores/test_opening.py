@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from farshore.errors import ConfigInvalid, StoreUnavailable
+from farshore.stores import open_store
 from farshore.stores.azure.store import AzureStore
 from farshore.stores.base import Store
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from farshore.stores.gcs.store import GcsStore
 from farshore.stores.memory import MemoryStore
-from farshore.stores.opening import open_store
 from farshore.stores.s3.store import S3Store
 from tests.doubles.clock import FixedClock
 

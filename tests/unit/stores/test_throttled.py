@@ -12,8 +12,8 @@ import pytest
 from farshore.clock import SystemClock
 from farshore.errors import StoreUnavailable
 from farshore.limits import KIB, MIB, PACED_AHEAD_S, PACED_BURST_S
-from farshore.stores.base import Body, PacedBody, PutOutcome
-from farshore.stores.body import as_bytes, as_sent, body_bytes, body_pieces, sent_pieces
+from farshore.stores.base import Body, PacedBody, PutOutcome, body_bytes
+from farshore.stores.body import as_bytes, as_sent, body_pieces, sent_pieces
 from farshore.stores.memory import MemoryStore
 from farshore.stores.token_bucket import TokenBucket
 from farshore.stores.wrappers.metered import MeteredStore

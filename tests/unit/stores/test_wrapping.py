@@ -14,7 +14,7 @@ from farshore.errors import StoreReadOnly
 from farshore.stores import wrappers
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.object_retention import ObjectRetention
-from farshore.stores.wrappers.base import ReadOnlyStore, WrappingStore
+from farshore.stores.wrappers import ReadOnlyStore, WrappingStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore

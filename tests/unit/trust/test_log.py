@@ -9,6 +9,7 @@ import pytest
 from blake3 import blake3
 
 from farshore.format import names
+from farshore.trust import Judgment, TrustState
 from farshore.trust.actions import (
     AddRecipient,
     ChangeOwner,
@@ -21,7 +22,6 @@ from farshore.trust.actions import (
     decode_accepted,
     encode_accepted,
 )
-from farshore.trust.log import Judgment, TrustState
 from farshore.trust.log_entry import LogHead, rolled_back
 from tests.doubles.owner_log import (
     COMMIT,

@@ -12,8 +12,7 @@ from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
-from farshore.format import names
-from farshore.format.text import decode_signed, encode_canonical, encode_signed
+from farshore.format import decode_signed, encode_canonical, encode_signed, names
 from farshore.signing import SignedKind, sign
 from farshore.trust.actions import (
     AcceptedList,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from farshore.errors import FormatTooNew, KeyFileDamaged, RepositoryMismatch
+from farshore.format import encode_canonical
 from farshore.format.header import check_of
-from farshore.format.text import encode_canonical
 from farshore.trust.log_entry import LogHead
 from farshore.trust.memory import (
     Memory,

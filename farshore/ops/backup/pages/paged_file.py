@@ -20,8 +20,8 @@ from farshore.format.manifest import WHOLE
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, Extent
 from farshore.ops.backup.pages.page_rows import PageRows, RowSpool
+from farshore.sealed import KeySet
 from farshore.sealed.content_hash import ContentHash
-from farshore.sealed.keys import KeySet
 
 Emit = Callable[[ChunkId, bytes | memoryview], None]
 

@@ -19,8 +19,8 @@ from farshore.format.needs import NeededPack
 from farshore.index import ChunkIndex, NewChunks
 from farshore.model import HOLE, ChunkId
 from farshore.process_memory import give_back_unused
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey
-from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import PackBuilder, SealedPack
 from farshore.sealed.segments import SealedSegment, SegmentNumbers, SegmentParts, seal_segment
 

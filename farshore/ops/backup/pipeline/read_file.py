@@ -23,8 +23,8 @@ from farshore.host_resources import check_host
 from farshore.model import HOLE, ChunkId, Entry, EntryKind, Extent, Problem, ProblemCode
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
 from farshore.ops.backup.pages.paged_file import Emit, FileRead, PagedFile, PreviousPages
+from farshore.sealed import KeySet
 from farshore.sealed.content_hash import ContentHash
-from farshore.sealed.keys import KeySet
 from farshore.sources.base import Content, Data, Hole, Item, Piece
 
 ReportBytes = Callable[[int], None]  # called with the number of bytes just read

@@ -22,8 +22,8 @@ from farshore.format.manifest import ManifestRow
 from farshore.format.page_maps import PageCursor, PageMap
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
 from farshore.model import HOLE, Extent
+from farshore.sealed import KeySet
 from farshore.sealed.content_hash import ContentHash
-from farshore.sealed.keys import KeySet
 from farshore.targets.directory.patching import READ_FLAGS, Patch, Stamp, data_runs, stamp_of
 
 PATCHED_BYTES_MIN = limits.PAGED_FILE_BYTES_MIN  # a smaller file is restored whole

@@ -17,7 +17,7 @@ from farshore.limits import CLOCK_SKEW_S_MAX
 from farshore.ops.probe.probe import CHOICES, probe_store
 from farshore.ops.probe.verdicts import Finding, ProbeResult, Role, Verdict
 from farshore.stores.base import ANY_OBJECT, ObjectInfo, Store
-from farshore.stores.directory.store import DirectoryStore
+from farshore.stores.directory import DirectoryStore
 from farshore.stores.memory import MemoryStore, Shelf
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import (

@@ -14,7 +14,7 @@ from farshore.errors import FarshoreError, RestoreIncomplete, SnapshotUnknown, T
 from farshore.format import names
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.run import Run
-from farshore.stores.wrappers.base import ReadOnlyStore
+from farshore.stores.wrappers import ReadOnlyStore
 from tests.doubles.clock import FixedClock
 from tests.unit.ops.engine import Engine, flipped, tree
 from tests.unit.ops.templates import Template

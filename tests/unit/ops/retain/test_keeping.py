@@ -12,20 +12,19 @@ from pathlib import Path
 import pytest
 
 from farshore.access.unlock import Need
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.catalog.notes import join_notes, kept_commits, list_notes
 from farshore.catalog.snapshots import resolve_snapshot
 from farshore.config import RetentionConfig
 from farshore.errors import KeyMissing, SnapshotProtected, SnapshotUnknown, StateUnknown
-from farshore.format import names
+from farshore.format import decode_object, encode_canonical, names
 from farshore.format.note import Keep, Note, encode_note
-from farshore.format.text import decode_object, encode_canonical
 from farshore.ops.retain.annotate import KeptSnapshot, Noted, keep_snapshots, lift_keeping, list_kept, refuse_kept
 from farshore.ops.retain.judging import judge_repository
 from farshore.ops.setup.enroll import enroll
 from farshore.ops.setup.revoke import apply_revocation, plan_revocation
 from farshore.run import Run
-from farshore.sealed.keys import Role
+from farshore.sealed import Role
 from farshore.signing import SignedKind, SigningKey, generate_signing_key
 from tests.doubles.trust import signed_text
 from tests.unit.ops.engine import Engine, fresh_memory_urls

@@ -11,14 +11,14 @@ import pytest
 from farshore import crypto
 from farshore.access.secrets import read_secrets
 from farshore.access.unlock import Need
-from farshore.catalog.commits import list_commits
+from farshore.catalog import list_commits
 from farshore.errors import ConfigInvalid, FarshoreError, KeyMissing, ObjectCorrupt, WrongPassphrase
 from farshore.format import names
 from farshore.ops.backup import publish
 from farshore.ops.setup.rekey import Rotation, rotate
+from farshore.sealed import KeySet
 from farshore.sealed.data_key import open_data_key
 from farshore.sealed.key_files import decode_identity
-from farshore.sealed.keys import KeySet
 from farshore.sealed.packs import entry_of, open_footer
 from tests.unit.ops.domain_hosts import SHARED, add, backup, friend
 from tests.unit.ops.engine import Engine

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access import open_repository
 from farshore.access.open_replica import Writes
-from farshore.access.open_repository import open_repository
 from farshore.access.secrets import read_secrets
 from farshore.access.unlock import Need
 from farshore.audit.chain import Authority, verify_seals
@@ -28,7 +28,7 @@ from farshore.run import Run
 from farshore.signing import SigningKey, generate_signing_key
 from farshore.stores.base import Body, PutOutcome, Store
 from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
-from farshore.stores.wrappers.base import WrappingStore
+from farshore.stores.wrappers import WrappingStore
 from farshore.trust.actions import Right
 from farshore.trust.later_header import make_later_header, name_of
 from farshore.trust.log_entry import LogHead, make_entry

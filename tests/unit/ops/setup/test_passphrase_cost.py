@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.clock import SystemClock
 from farshore.config import load_config

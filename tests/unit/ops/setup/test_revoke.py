@@ -18,7 +18,7 @@ from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.revoke import Revoked, apply_revocation, plan_revocation
 from farshore.replicas.owner_log import read_owner_log
 from farshore.stores.base import Store
-from farshore.trust.log import Judgment
+from farshore.trust import Judgment
 from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource

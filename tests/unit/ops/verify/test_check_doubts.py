@@ -17,7 +17,7 @@ from farshore.errors import RecipientRetired
 from farshore.ops.ask.status import repository_status
 from farshore.ops.setup.rekey import Rotation
 from farshore.ops.verify.outcomes import check_errors
-from farshore.trust.log import Recipient
+from farshore.trust import Recipient
 from farshore.trust.log_entry import LogHead
 from farshore.trust.recipients import sealed_to_wrong
 from tests.doubles.commits import signed_commit

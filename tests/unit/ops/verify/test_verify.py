@@ -12,8 +12,7 @@ from farshore.access.unlock import Need
 from farshore.audit import names as audit_names
 from farshore.check_results import VerifyResult
 from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
-from farshore.format import names
-from farshore.format.text import decode_object, encode_canonical
+from farshore.format import decode_object, encode_canonical, names
 from farshore.model import DamagedObject
 from farshore.ops.setup.enroll import enroll
 from farshore.ops.setup.owner_actions import append_entry
