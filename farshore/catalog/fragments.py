@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from farshore.catalog.pack_trust import PackTrust
@@ -54,29 +54,43 @@ def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> OpenedFragment
 
 
 class FragmentReader:
-    """Reads index fragments for one run, within bounds. Safe from many threads."""
+    """Reads index fragments for one run, within bounds. Safe from many threads.
 
-    def __init__(self, repository: Repository, trust: PackTrust) -> None:
+    Args:
+        any_fold: Whether the word of each certified signer counts on what a fold supersedes: for readers who look for
+            a pack that no fold has in what it supersedes, and then in the pack itself. Else see `PackTrust.may_hide`.
+    """
+
+    def __init__(self, repository: Repository, trust: PackTrust, *, any_fold: bool = False) -> None:
         self._repository = repository
         self._trust = trust
         self._refused = RefusedObjects(repository.cache, trust.moment)
         self._counted = 0
+        self._any_fold = any_fold
+        self._folds: dict[str, set[str]] = {}  # fragment -> folds that were read and supersede it
 
     @property
     def refused(self) -> int:
         """How many were read that no certified signer made."""
         return self._refused.met
 
-    def in_order(self, fragment_ids: Iterable[str]) -> list[str]:
-        """Return fragments in the order to read them: those first that counted before, those left out that did not."""
+    def in_order(self, fragments: Mapping[str, int]) -> list[str]:
+        """Return fragments (id -> bytes) in the order to read them, without those that did not count before.
+
+        Those that did count go first, and of each the larger ones: a fold goes before what it supersedes.
+        """
         known, unknown = [], []
-        for one in sorted(fragment_ids):
+        for one in sorted(fragments, key=lambda one: (-fragments[one], one)):
             name = names.fragment(one)
             if self._repository.cache.path(name):
                 known.append(one)
             elif not self._refused.remembers(name):
                 unknown.append(one)
         return known + unknown
+
+    def folds_of(self, fragment_id: str) -> Collection[str]:
+        """Return the folds among those read so far that have all packs of a fragment, as their signers say."""
+        return self._folds.get(fragment_id, ())
 
     def read(self, source: ObjectSource, fragment_id: str, size: int = 0) -> OpenedFragment | None:
         """Return a fragment; None where no certified signer made it, or the bound of such ones is reached.
@@ -95,6 +109,10 @@ class FragmentReader:
             self._refused.note(name)
             return None
         self._counted += 1
+        fragment = opened.fragment
+        if fragment is not None and (self._any_fold or self._trust.may_hide(fragment)):
+            for one in fragment.superseded:
+                self._folds.setdefault(one.hex(), set()).add(fragment_id)
         return opened
 
     def _counts(self, opened: OpenedFragment) -> bool:

@@ -138,23 +138,31 @@ def _fragments(repository: Repository, reader: ReplicaReader) -> Iterator[Footer
 
     A listing that shows nothing, or too little, is no evidence, so the others are asked as long as packs are wanted.
     """
-    fragment_reader = FragmentReader(repository, PackTrust(repository))
+    fragment_reader = FragmentReader(repository, PackTrust(repository), any_fold=True)
     seen: set[str] = set()
     asked: set[str] = set()
+    superseded: dict[str, int] = {}
+
+    def opened(fragment_id: str, size: int) -> Iterator[Footers]:
+        with contextlib.suppress(*READ_ERRORS):
+            found = fragment_reader.read(reader, fragment_id, size)
+            if found is not None:
+                yield found.footers
+
     while left := reader.healthy() - asked:
         try:
             replica, fragments = reader.among(left).ask(names.FRAGMENTS, lambda one: (one, list_fragments(one)))
         except READ_ERRORS:
-            return
+            break
         asked.add(replica.name)
-        for fragment_id in fragment_reader.in_order(fragments.keys() - seen):
+        for fragment_id in fragment_reader.in_order({one: fragments[one] for one in fragments.keys() - seen}):
             seen.add(fragment_id)
-            try:
-                opened = fragment_reader.read(reader, fragment_id, fragments[fragment_id])
-            except READ_ERRORS:
-                continue
-            if opened is not None:
-                yield opened.footers
+            if fragment_reader.folds_of(fragment_id):
+                superseded[fragment_id] = fragments[fragment_id]
+            else:
+                yield from opened(fragment_id, fragments[fragment_id])
+    for fragment_id, size in superseded.items():  # a fold may lack what it says to have
+        yield from opened(fragment_id, size)
 
 
 def _read_footer(repository: Repository, reader: ReplicaReader, pack_id: str, size: int) -> PackedFooter:

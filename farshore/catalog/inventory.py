@@ -38,6 +38,7 @@ from farshore.sealed.fragments import OpenedFragment, open_packs
 
 _THREADS = 8
 _HASH_DIGITS = 64
+_AHEAD = 2 * _THREADS  # fragments; what was called before its fold was read is read for nothing
 _AHEAD_BYTES = 16 * limits.MIB  # of fragments read before their turn, of which there are several copies meanwhile
 Table = npt.NDArray[Any]
 Opened = TypeVar("Opened")
@@ -60,6 +61,7 @@ class Inventory:
     named: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     orphans: Mapping[str, FragmentEntry] = field(default_factory=dict)  # that a killed run of this host left
+    own_fragments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of this party -> what each supersedes
     failed: dict[str, FarshoreError] = field(default_factory=dict)
     incomplete: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost packs of their snapshots
 
@@ -146,16 +148,15 @@ def take_inventory(
     del listings
     builder = _InventoryBuilder(listed, fragments, trust)
     with ThreadPoolExecutor(_THREADS) as pool:
-        sizes = {one: size for listed_there in fragments.values() for one, size in listed_there.items()}
-        order = fragment_reader.in_order(fragment_ids)
         numbers = {one: number for number, one in enumerate(fragment_ids)}
         reading = _in_order(
             pool, lambda one: _read_anywhere(fragment_reader, by_name, fragments, one),
-            [(one, sizes[one]) for one in order],
+            _to_read(fragment_reader, fragments),
         )  # fmt: skip
-        for fragment_id, opened in zip(order, reading, strict=True):
+        for fragment_id, opened in reading:
             if opened is not None:
                 builder.add(numbers[fragment_id], opened, fragment_id)
+    builder.forget(numbers[one] for one in fragment_ids if _is_hidden(fragment_reader, fragments, one))
     for name, packs in (promised or {}).items():
         if name in fragments:
             builder.expect(name, [pack_id for pack_id, _ in packs], [size for _, size in packs])
@@ -169,7 +170,7 @@ def take_inventory(
     orphans = builder.adopt_orphans(repository, by_name, needed) if adopting else {}
     return Inventory(
         listed, fragments, fragment_ids, ChunkIndex(builder.join.finish()), builder.numbers,
-        *builder.naming(), orphans, failed, incomplete,
+        *builder.naming(), orphans, builder.own, failed, incomplete,
     )  # fmt: skip
 
 
@@ -186,6 +187,7 @@ class _InventoryBuilder:
         self._joined = 0
         self._seen = np.zeros(len(listed), dtype=bool)
         self._naming: list[tuple[int, Table]] = []
+        self.own: dict[str, tuple[str, ...]] = {}
 
     def expect(self, replica: str, pack_ids: Sequence[str] | Table, pack_bytes: Sequence[int] | Table) -> None:
         """Note the packs among these that a replica does not list although it must hold them."""
@@ -202,8 +204,11 @@ class _InventoryBuilder:
         every = self._listed.find(opened.pack_ids)
         self._naming.append((number, every[every != ABSENT]))
         reusable = self._trust.reusable(opened)[opened.opened]
-        hand = opened.fragment.signature.signer if opened.fragment else ""
-        for replica, listed in self._fragments.items() if self._trust.is_own(hand) else ():
+        fragment = opened.fragment
+        own = fragment is not None and self._trust.is_own(fragment.signature.signer)
+        if fragment is not None and own:
+            self.own[fragment_id] = tuple(one.hex() for one in fragment.superseded)
+        for replica, listed in self._fragments.items() if own else ():
             if fragment_id in listed:
                 self.expect(replica, footers.pack_ids[reusable], footers.pack_bytes[reusable])
         self._join_new(opened, reusable)
@@ -221,6 +226,11 @@ class _InventoryBuilder:
         count = int(new.sum())
         self.numbers[rows[new]] = np.arange(self._joined, self._joined + count)
         self._joined += count
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Leave out fragments that were read before a fold of them, so that the order of replies changes nothing."""
+        left_out = set(numbers)
+        self._naming = [one for one in self._naming if one[0] not in left_out]
 
     def naming(self) -> tuple[Table, Table]:
         """Return the rows that fragments name, fragment after fragment by number, and the fragment of each."""
@@ -320,7 +330,10 @@ def copy_missing(
         raise StateUnknown(f"{replica.name} acknowledges packs and does not keep them whole")
     # A listed fragment promises all its packs, so they come first.
     for fragment_id in inventory.fragments_lacking(replica.name, [pack_id for pack_id, _ in wanted]):
-        for pack_id in inventory.packs_lacking(replica.name, fragment_id):
+        lacking = inventory.packs_lacking(replica.name, fragment_id)
+        if len(lacking) > limits.FRAGMENT_PACKS_MAX:
+            continue  # of a fold: a heal brings them, and packs are read by their own footers until then
+        for pack_id in lacking:
             copied += copy_object(names.pack(pack_id), others, replica)
         copied += copy_object(names.fragment(fragment_id), others, replica)
     for name in key_names:
@@ -377,18 +390,30 @@ def _read_anywhere(
     return None
 
 
+def _to_read(reader: FragmentReader, fragments: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, int]]:
+    """Yield the fragments to read, with their bytes; whether one is hidden is asked when it is its turn."""
+    sizes = {one: size for listed in fragments.values() for one, size in listed.items()}
+    yield from ((one, sizes[one]) for one in reader.in_order(sizes) if not _is_hidden(reader, fragments, one))
+
+
+def _is_hidden(reader: FragmentReader, fragments: Mapping[str, Mapping[str, int]], fragment_id: str) -> bool:
+    """Whether each replica that lists a fragment lists a fold of it, too: else it promises packs of that replica."""
+    at = [listed for listed in fragments.values() if fragment_id in listed]
+    return any(all(fold in listed for listed in at) for fold in reader.folds_of(fragment_id))
+
+
 def _in_order(
     pool: ThreadPoolExecutor, call: Callable[[str], Opened], items: Iterable[tuple[str, int]]
-) -> Iterator[Opened]:
-    """Yield what a call returns for each item (name, bytes), in order; only a few bytes wait for their turn."""
-    waiting: deque[tuple[Future[Opened], int]] = deque()
+) -> Iterator[tuple[str, Opened]]:
+    """Yield for each item (name, bytes) its name and what a call returns, in order; only a few are called ahead."""
+    waiting: deque[tuple[str, Future[Opened], int]] = deque()
     ahead = 0
     for item, size in items:
-        while waiting and ahead + size > _AHEAD_BYTES:
-            future, done = waiting.popleft()
+        while waiting and (ahead + size > _AHEAD_BYTES or len(waiting) >= _AHEAD):
+            name, future, done = waiting.popleft()
             ahead -= done
-            yield future.result()
-        waiting.append((pool.submit(call, item), size))
+            yield name, future.result()
+        waiting.append((item, pool.submit(call, item), size))
         ahead += size
-    while waiting:
-        yield waiting.popleft()[0].result()
+    for name, future, _ in waiting:
+        yield name, future.result()

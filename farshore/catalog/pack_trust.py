@@ -66,6 +66,18 @@ class PackTrust:
         """Whether a certified signer made a fragment, revoked or not: its packs prove themselves."""
         return self._holds(SignedKind.FRAGMENT, fragment.signature, SUBJECT, fragment.digest)
 
+    def may_hide(self, fragment: Fragment) -> bool:
+        """Whether a fragment that counts is believed to have all packs of those that it supersedes.
+
+        A false list would hide packs, whose chunks would be stored once more. So only the own party is believed, and
+        maintainers, who may delete packs anyway.
+        """
+        signer = fragment.signature.signer
+        if self.is_own(signer):
+            return True
+        made = [one.certificate for one in self._trust.certificates.get(signer, ())]
+        return signer not in self._trust.revocations and any(Right.MAINTAIN in one.rights for one in made)
+
     def maker(self, one: FragmentEntry | Fragment) -> str:
         """Return who made a pack or fragment, as the end of a message."""
         signer = one.signature.signer

@@ -69,7 +69,7 @@ class RunRecorder:
             engine=self.attempt.run.engine,
             commit=commit,
             outcomes=result.replicas,
-            made=[*state.publisher.made, state.committer.made],
+            made=[*state.publisher.made, *state.committer.folded, state.committer.made],
             acknowledged={
                 name: {item for item, _ in state.fanout.acknowledged(name)} | state.committer.put_at(name)
                 for name in self.repository.replicas

@@ -14,11 +14,13 @@ from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.condemned import refuse_condemned
 from farshore.catalog.extend_locks import LockExtender
+from farshore.catalog.fold_fragments import Fold, fold_own
 from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
 from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, StateUnknown, Unavailable
+from farshore.format import names
 from farshore.format.commit import Commit
 from farshore.format.names import object_bytes_max
 from farshore.format.needs import Needs
@@ -58,6 +60,7 @@ class Committer:
         self._copied: dict[str, int] = {}
         self.checksums: dict[str, dict[str, str]] = {name: {} for name in repository.replicas}  # as providers gave them
         self._adopted: AdoptedPacks | None = None
+        self._fold: Fold | None = None
         self._signed: tuple[Commit, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
         self.unleased = dict(unleased)
@@ -73,6 +76,14 @@ class Committer:
     def adopted(self) -> list[WrittenObject]:
         """Objects of killed runs that this snapshot reuses: packs, their keys, and the fragment that names them now."""
         return self._adopted.objects if self._adopted else []
+
+    @property
+    def folded(self) -> list[WrittenObject]:
+        """The index fragment that holds the packs of earlier ones from now on, where there is one."""
+        if self._fold is None:
+            return []
+        body = self._fold.body
+        return [WrittenObject(self._fold.name, ObjectKind.INDEX, len(body), names.hash_of(body))]
 
     def put_at(self, replica: str) -> set[str]:
         """Names of objects that committing put at a replica."""
@@ -100,6 +111,8 @@ class Committer:
         reused = self._reused(commit, needs, made)
         self._signed = commit, stored
         self._adopted = self._adopted or adopt_packs(self._repository, self._inventory, needs)
+        if any(one.kind is ObjectKind.INDEX for one in made):  # a run that stores nothing new folds nothing
+            self._fold = self._fold or fold_own(self._repository, self._inventory, self._condemned)
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
@@ -146,8 +159,12 @@ class Committer:
         if self._adopted is not None:
             replica.store.put(self._adopted.fragment, self._adopted.body)
             self._put[name].add(self._adopted.fragment)
+        if self._fold is not None and name in self._fold.replicas:
+            replica.store.put(self._fold.name, self._fold.body)
+            self._put[name].add(self._fold.name)
         if name in commit.locks:
-            self._locks.extend(replica, commit.locks[name], reused=reused, made=[item.name for item in made])
+            new = [item.name for item in made] + [item.name for item in self.folded if item.name in self._put[name]]
+            self._locks.extend(replica, commit.locks[name], reused=reused, made=new)
             self._promised[name] = commit.locks[name].until_utc
 
     def _write(self, name: str) -> None:

@@ -19,6 +19,7 @@ from farshore.catalog.snapshots import commits_with_holders
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
 from farshore.format.commit import Commit, ReplicaLock
+from farshore.format.fragments import decode_fragment
 from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult
 from farshore.stores.base import ANY_OBJECT
@@ -55,16 +56,18 @@ def commit_of(engine: Engine, snapshot_id: str) -> Commit:
 
 
 def needed(engine: Engine, commit: Commit, replica: str) -> set[str]:
-    """Every object of a replica that a restore of the snapshot from there may ask for."""
+    """Every object of a replica that a restore of the snapshot from there may ask for; no fragment that has a fold."""
     with engine.opened(Need.WRITE) as repository:
         needs = read_needs(repository, repository.replicas[replica], commit)
     there = engine.objects(replica)
+    fragments = [decode_fragment(data) for name, data in there.items() if name.startswith(names.FRAGMENTS)]
+    folded = {names.fragment(one.hex()) for fragment in fragments for one in fragment.superseded}
     return (
         {names.pack(pack.pack_id) for pack in needs.packs}
         | {key.name for key in needs.data_keys}
         | {names.run(run.blake3) for run in needs.runs}
         | {commit.needs.name}
-        | {name for name in there if name.startswith((names.FRAGMENTS, names.SLOTS))}
+        | {name for name in there.keys() - folded if name.startswith((names.FRAGMENTS, names.SLOTS))}
         | {commit.name, names.HEADER}
     )
 
