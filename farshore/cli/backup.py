@@ -6,7 +6,7 @@ import argparse
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.lost import report_lost
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for

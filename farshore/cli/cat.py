@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.run_report import warn_of_bad_copies, warn_unrecorded
 from farshore.errors import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.errors import EXIT_DONE
 
 SHELLS = ("bash", "zsh", "fish")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.cli.wording import shown_text
 from farshore.errors import EXIT_DONE, ConfigInvalid, ExtraMissing, FarshoreError, SecretUnavailable
 from farshore.plural import count_of

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.wording import compact_bytes
 from farshore.errors import EXIT_DONE, FarshoreError, ObjectCorrupt

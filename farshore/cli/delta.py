@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Invocation
+from farshore.cli import Invocation
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.progress import reporter_for

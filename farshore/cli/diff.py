@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import human_bytes, shown_path
 from farshore.errors import EXIT_DONE, ObjectCorrupt, ObjectNotFound, SnapshotUnknown

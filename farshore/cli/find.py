@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.diff import SIGNS
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import human_bytes, shown_path, shown_text, utc_time

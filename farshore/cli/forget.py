@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text, utc_time
 from farshore.errors import (

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.lost import report_lost
 from farshore.cli.opening import UnaskedWarnings, able_to_write, waiting_note
 from farshore.cli.output import Output

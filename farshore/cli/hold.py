@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.keeping import add_keeping, execute_keeping
 from farshore.errors import EXIT_WARNINGS, QuorumNotReached, SnapshotUnknown, StateUnknown
 

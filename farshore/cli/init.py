@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import VARIABLE, ask_new, with_passphrase
 from farshore.errors import (
     EXIT_DONE,

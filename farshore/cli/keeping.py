@@ -6,8 +6,8 @@ import argparse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from farshore.cli import Invocation
 from farshore.cli.choosing import choose_snapshot
-from farshore.cli.command import Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid

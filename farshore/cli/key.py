@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farshore.cli.command import Command
+from farshore.cli import Command
 from farshore.cli.keys import hosts, look, new_owner, rotate, shares, slots, trust
 
 COMMAND = Command(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.status import duration

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, add_include_refused, choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import shown_path
 from farshore.errors import EXIT_DONE, ObjectCorrupt, ObjectNotFound, SnapshotUnknown

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Invocation
+from farshore.cli import Invocation
 from farshore.cli.wording import shown_text, unasked_fields
 from farshore.errors import ConfigInvalid, FarshoreError
 

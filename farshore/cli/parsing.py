@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-from farshore.cli.command import Command
+from farshore.cli import Command
 from farshore.errors import EXIT_USAGE
 
 NAMES = (  # each is a module beside this one, in the order of the help

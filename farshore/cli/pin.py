@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.keeping import add_keeping, end_of_pin, execute_keeping
 from farshore.errors import EXIT_WARNINGS, QuorumNotReached, SnapshotUnknown, StateUnknown
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, NothingLeft, PlacementNotMet

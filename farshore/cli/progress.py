@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from farshore.cli.command import Invocation
+from farshore.cli import Invocation
 from farshore.cli.output import Output
 from farshore.cli.wire import Moved, Rate, Wire, time_left
 from farshore.cli.wording import human_bytes, shown_text

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from farshore.cli import heal
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation, heal
 from farshore.cli.wording import elapsed
 from farshore.errors import (
     EXIT_DONE,

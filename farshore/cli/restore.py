@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, add_include_refused, choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, print_delta, reporter_after_questions
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.output import Output

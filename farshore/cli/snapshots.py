@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, HistoryCut, SnapshotUnknown

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, waiting_note
 from farshore.cli.wording import plain
 from farshore.errors import EXIT_DONE, FarshoreError, QueryInvalid, ToolUnavailable

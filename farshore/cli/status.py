@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.cli.opening import able_to_write, waiting_note
 from farshore.cli.refused import warn_refused
 from farshore.cli.status_sources import errors_of, format_age, print_sources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, LeaseLost, QuorumNotReached, SnapshotUnknown, StateUnknown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import UnaskedWarnings, able_to_write, opened_repository, waiting_note
 from farshore.cli.progress import reporter_for
 from farshore.cli.proof_lines import format_check, format_proof, format_reading, format_summary

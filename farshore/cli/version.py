@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.errors import EXIT_DONE
 
 LIBRARIES = (  # those whose version matters in a report

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
-from farshore.cli.command import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.wording import human_bytes, shown_text
 from farshore.errors import EXIT_DONE, ObjectArchived, SnapshotUnknown, StoreDenied, StoreUnavailable

@@ -20,7 +20,7 @@ from blake3 import blake3
 from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, list_snapshots
-from farshore.cli import main
+from farshore.cli.main import main
 from farshore.clock import Clock, SystemClock
 from farshore.config import Config
 from farshore.config.settings import ReplicaConfig, RepositoryConfig

@@ -24,7 +24,7 @@ from typing import Any
 
 from farshore.access import read_trust
 from farshore.audit.names import SEALS
-from farshore.cli import run
+from farshore.cli.main import run
 from farshore.format import TRAILER_BYTES, names
 from farshore.model import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, Signature
 from farshore.replicas.owner_log import read_owner_log

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import farshore
-from farshore.cli import run
+from farshore.cli.main import run
 
 _ROOT = Path(__file__).parents[2]
 _ORDER_BYTES_MAX = 1 << 20

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from farshore.cli import main
+from farshore.cli.main import main
 from farshore.cli.output import Outlet
 from farshore.cli.process import configure_logs
 from farshore.clock import SystemClock

@@ -31,7 +31,7 @@ def seen_at_the_end_of(script: str) -> dict[str, object]:
 
 
 def test_the_command_line_leaves_none() -> None:
-    script = "sys.argv = ['farshore', 'version']\nfrom farshore.cli import run\nrun()"
+    script = "sys.argv = ['farshore', 'version']\nfrom farshore.cli.main import run\nrun()"
     found = seen_at_the_end_of(script)
     assert (found["core_bytes_max"], found["dumpable"]) == (0, 0)
 

@@ -195,7 +195,7 @@ def test_a_process_that_may_start_no_thread_at_all_says_so() -> None:
         "import sys, threading\n"
         'def start(self):\n    raise RuntimeError("can\'t start new thread")\n'
         "threading.Thread.start = start\n"
-        "from farshore.cli import run\n"
+        "from farshore.cli.main import run\n"
         "sys.argv = ['farshore', 'snapshots']\nrun()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

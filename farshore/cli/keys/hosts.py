@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.keys.rotating import FAILURES
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead

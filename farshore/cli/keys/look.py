@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Command, Invocation
+from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import opened_repository
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, ConfigInvalid

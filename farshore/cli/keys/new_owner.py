@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.keys.rotate import owner_way
 from farshore.cli.keys.rotating import FAILURES, new_passphrase

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.keys.rotating import FAILURES, new_passphrase, run_rotation
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import OPENING, Invocation
+from farshore.cli import OPENING, Invocation
 from farshore.cli.opening import able_to_read, ask_new, opened_repository
 from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead, FarshoreError, LogForked, QuorumNotReached
 from farshore.plural import count_of

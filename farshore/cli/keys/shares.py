@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.cli.keys.rotating import FAILURES
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.errors import EXIT_DONE, ConfigInvalid, TargetForbidden

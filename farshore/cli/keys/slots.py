@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.keys.rotating import FAILURES, new_passphrase, run_rotation
 from farshore.cli.opening import able_to_read, opened_repository

@@ -18,7 +18,7 @@ from farshore.access import open_replica as opening
 from farshore.access import open_repository
 from farshore.access.open_replica import Writes
 from farshore.access.unlock import Need
-from farshore.cli import main
+from farshore.cli.main import main
 from farshore.clock import SystemClock
 from farshore.config import load_config
 from farshore.errors import FarshoreError, StoreReadOnly

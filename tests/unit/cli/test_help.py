@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from farshore.cli import execute, main
-from farshore.cli.command import Command, Invocation
+from farshore.cli import Command, Invocation
+from farshore.cli.main import execute, main
 from farshore.cli.output import Output
 from farshore.cli.parsing import build_parser, load_commands
 from farshore.errors import EXIT_USAGE
@@ -171,7 +171,7 @@ def loaded_by(code: str) -> set[str]:
 def test_no_help_and_no_completion_loads_an_engine_or_a_library() -> None:
     lines = [[*words, "--help"] for words in ((), *every_command())] + [["completion", "bash"]]
     loaded = loaded_by(
-        f"import sys\nfrom farshore.cli import main\nfrom tests.doubles.clock import FixedClock\n"
+        f"import sys\nfrom farshore.cli.main import main\nfrom tests.doubles.clock import FixedClock\n"
         f"for words in {lines}: assert main(words, {{}}, sys.stdout, sys.stderr, FixedClock()) == 0"
     )
 
@@ -182,7 +182,7 @@ def test_no_help_and_no_completion_loads_an_engine_or_a_library() -> None:
 
 def test_telling_versions_loads_none_of_the_libraries_it_tells_of() -> None:
     loaded = loaded_by(
-        "import sys\nfrom farshore.cli import main\nfrom tests.doubles.clock import FixedClock\n"
+        "import sys\nfrom farshore.cli.main import main\nfrom tests.doubles.clock import FixedClock\n"
         "assert main(['version'], {}, sys.stdout, sys.stderr, FixedClock()) == 0"
     )
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from farshore.cli.command import Invocation
+from farshore.cli import Invocation
 from farshore.cli.output import Output
 from farshore.cli.progress import LineReporter, LiveReporter, RecordReporter, SilentReporter, describe, reporter_for
 from farshore.results import Progress

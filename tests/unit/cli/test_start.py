@@ -12,7 +12,7 @@ import pytest
 MODULES_MAX = 60  # of farshore, packages too, for `farshore snapshots` over replicas in directories
 _COUNT = """
 import sys
-from farshore.cli import run
+from farshore.cli.main import run
 sys.argv[0] = "farshore"
 try:
     run()
