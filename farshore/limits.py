@@ -15,6 +15,7 @@ PAGE_HASH_BYTES = 16  # a missed change is a corruption: 128 bits make it unthin
 PAGES_PER_ROW_MAX = 65_536  # 1 MiB of hashes: a page map is read in steps of this
 PAGE_MAP_BASE_BYTES_MIN = 16 * KIB  # a smaller map is written whole: asking for its base would cost more than it saves
 PAGE_MAP_DIFFERENCES_MAX = 1.0  # of a full map, spent on differences from it before a new one: least in the long run
+NEEDS_SUPERFLUOUS_MAX = 0.25  # of the pack bytes a snapshot uses: more in its runs of needs, and they are written anew
 PAGE_HOLES_PER_BLOCK_MAX = 32  # the largest ones: extents of a file are in memory together
 PAGE_EXTENTS_PER_BLOCK_MAX = 32  # past this a block is rewritten whole, so reads stay sequential
 SEGMENT_BYTES = 4 * MIB  # compressed once, sealed once; many small files share one call

@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from farshore.catalog.data_keys import read_data_key
-from farshore.catalog.full_page_map import FullPageMap, is_whole_copy
+from farshore.catalog.full_page_map import FullPageMap
+from farshore.catalog.kept_runs import is_whole_copy
 from farshore.catalog.needs import read_needs
 from farshore.catalog.verified_objects import (
     fetch_of_file,

@@ -17,6 +17,7 @@ from farshore.errors import (
     NotFound,
     ObjectCorrupt,
     ObjectNotFound,
+    StateUnknown,
     Unsupported,
 )
 from farshore.format import names
@@ -27,6 +28,7 @@ from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed import KeySet, key_tag
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key, open_data_key
 
+_HEADS_MAX = 16  # data keys that a replica is asked for one by one
 _LISTED_ONE_BY_ONE_MAX = 4  # key ids whose names are asked for alone; of more, all names are listed at once
 
 
@@ -105,6 +107,28 @@ def find_key_names(repository: Repository, replicas: Iterable[Replica], key_ids:
     for candidates in listed.values():  # what most replicas list first: a superset is safe, and a reader tries each
         found += [key for key, _ in candidates.most_common(limits.DATA_KEYS_OF_RUN_MAX)]
     return sorted(set(found))
+
+
+def lacking_keys(replica: Replica, key_names: Collection[str]) -> list[str]:
+    """Return those of these data keys that a replica has not. Few are asked for one by one, of many all are listed.
+
+    Raises:
+        StateUnknown: It holds one with another size, so it is damaged there.
+        FarshoreError: As `Store.head` and `Store.list` say.
+    """
+    listed: dict[str, int] = {}
+    if len(key_names) > _HEADS_MAX:
+        listed = {info.name: info.size for info in replica.store.list(names.DATA_KEYS)}
+    lacking = []
+    for name in key_names:
+        try:  # a listing is no evidence that something is not there
+            size = listed[name] if name in listed else replica.store.head(name).size
+        except ObjectNotFound:
+            lacking.append(name)
+            continue
+        if size != DATA_KEY_BYTES:
+            raise StateUnknown(f"{replica.name} holds {name} with {size} bytes, not {DATA_KEY_BYTES}")
+    return lacking
 
 
 def check_named_key(name: str, data: bytes) -> None:

@@ -122,7 +122,7 @@ def first_lacking(repository: Repository, replica: Replica, head: CommitHead) ->
     try:
         needs = read_needs(repository, replica, head)
     except CACHED_READ_ERRORS:
-        return head.needs.name
+        return head.needs[-1].name
     missing = reused_missing(replica, needs.pack_sizes)
     if missing:
         return names.pack(missing[0])

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from farshore import limits
 from farshore.catalog.condemned import leave_out, not_condemned
+from farshore.catalog.data_keys import lacking_keys
 from farshore.catalog.fragments import FragmentReader
 from farshore.catalog.listed_packs import ListedPacks
 from farshore.catalog.listings import list_packs
@@ -33,7 +34,6 @@ from farshore.format.pack_id import hash_object
 from farshore.index import ABSENT, ChunkIndex, first_seen
 from farshore.replicas.listing_check import Lacking, judge_listing, probe
 from farshore.replicas.repository import Replica, Repository
-from farshore.sealed.data_key import DATA_KEY_BYTES
 from farshore.sealed.fragments import OpenedFragment, open_packs
 
 _THREADS = 8
@@ -302,7 +302,7 @@ def reused_missing(
 
 def copy_missing(
     replica: Replica, others: Sequence[Replica], inventory: Inventory, wanted: Sequence[tuple[str, int]],
-    key_names: Iterable[str], checksums: dict[str, str] | None = None, *,
+    key_names: Collection[str], checksums: dict[str, str] | None = None, *,
     head_objects_max: int = limits.HEAD_OBJECTS_MAX,
 ) -> int:  # fmt: skip
     """Copy to one replica the packs, data keys and index fragments that a snapshot reuses and it lacks.
@@ -336,15 +336,7 @@ def copy_missing(
         for pack_id in lacking:
             copied += copy_object(names.pack(pack_id), others, replica)
         copied += copy_object(names.fragment(fragment_id), others, replica)
-    for name in key_names:
-        try:
-            size = replica.store.head(name).size
-        except ObjectNotFound:
-            copied += copy_object(name, others, replica)
-            continue
-        if size != DATA_KEY_BYTES:
-            raise StateUnknown(f"{replica.name} holds {name} with {size} bytes, not {DATA_KEY_BYTES}")
-    return copied
+    return copied + sum(copy_object(name, others, replica) for name in lacking_keys(replica, key_names))
 
 
 def copy_object(name: str, sources: Sequence[Replica], to: Replica) -> int:

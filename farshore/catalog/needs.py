@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from farshore.catalog.data_keys import note_key_names
 from farshore.catalog.fragments import open_cached
+from farshore.catalog.next_needs import NeedsRun
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
-from farshore.format.commit import CommitHead
-from farshore.format.needs import Needs, decode_needs
+from farshore.format.commit import CommitHead, RunRef
+from farshore.format.needs import Needs, decode_needs, join_needs
 from farshore.format.object_kinds import Kind
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed.data_key import DATA_KEY_BYTES
@@ -33,6 +34,8 @@ class NeededObject:
 def objects_of(head: CommitHead, needs: Needs) -> Iterator[NeededObject]:
     """Yield every object that a snapshot needs at each replica: packs, data keys, its runs, its commit. Each once.
 
+    Its needs may name more than a restore reads, and what they name counts as needed.
+
     Index fragments are not among them, because packs can be read without any; nor are the objects that all snapshots
     of a repository share (`objects_to_open`).
     """
@@ -40,12 +43,7 @@ def objects_of(head: CommitHead, needs: Needs) -> Iterator[NeededObject]:
         yield NeededObject(names.pack(pack.pack_id), pack.bytes, Kind.PACK)
     for key in needs.data_keys:
         yield NeededObject(key.name, DATA_KEY_BYTES, Kind.DATA_KEY)
-    own = list(own_objects(head))
-    yield from own
-    named = {one.name for one in own}
-    for run in needs.runs:
-        if names.run(run.blake3) not in named:
-            yield NeededObject(names.run(run.blake3), run.bytes, Kind.RUN)
+    yield from own_objects(head)
     yield NeededObject(head.name, None, Kind.COMMIT)
 
 
@@ -76,19 +74,28 @@ def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[N
 
 
 def read_needs(repository: Repository, source: ObjectSource, head: CommitHead) -> Needs:
-    """Return what a snapshot needs, checked against its commit; notes the names of its data keys.
+    """Return what a snapshot needs by all runs of its needs, each checked against its commit.
+
+    Notes the names of its data keys.
 
     Raises:
-        FormatTooNew: They are in more runs than one.
-        FarshoreError: No copy can be had.
+        FarshoreError: No copy of one of the runs can be had.
     """
-    ref = head.needs
+    return join_needs(run.needs for run in read_needs_runs(repository, source, head))
 
+
+def read_needs_runs(repository: Repository, source: ObjectSource, head: CommitHead) -> list[NeedsRun]:
+    """Return the runs of a snapshot's needs, oldest first. As `read_needs`."""
+    runs = [NeedsRun(ref, _read_run(repository, source, ref)) for ref in head.needs]
+    for run in runs:
+        note_key_names(repository, run.needs)
+    return runs
+
+
+def _read_run(repository: Repository, source: ObjectSource, ref: RunRef) -> Needs:
     def decode(data: bytes) -> Needs:
         if len(data) != ref.bytes or names.hash_of(data) != ref.blake3:
             raise ObjectCorrupt(f"{ref.name} is not what its commit names")
         return decode_needs(data, ref.name)
 
-    needs = open_cached(repository, source, ref.name, decode, ref.bytes)
-    note_key_names(repository, needs)
-    return needs
+    return open_cached(repository, source, ref.name, decode, ref.bytes)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from farshore import limits
-from farshore.catalog.full_page_map import is_whole_copy
+from farshore.catalog.kept_runs import is_whole_copy
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
 from farshore.format.commit import CommitHead, RunRef

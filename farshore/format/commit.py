@@ -107,9 +107,9 @@ class CommitHead:
         return self._only(names.MANIFEST)
 
     @property
-    def needs(self) -> RunRef:
-        """The needs, or `FormatTooNew` where they are in more runs than one."""
-        return self._only(names.NEEDS)
+    def needs(self) -> tuple[RunRef, ...]:
+        """The runs of the needs, oldest first; at least one."""
+        return self.runs[names.NEEDS]
 
     @property
     def pages(self) -> RunRef | None:

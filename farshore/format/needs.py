@@ -1,11 +1,10 @@
-"""The needs of a snapshot: every object that it cannot be restored without, in a form that anybody can read. Pure.
+"""One run of the needs of a snapshot: the objects that it cannot be restored without, for anybody to read. Pure.
 
 docs/reference/format.md, section 5:
 
-    header     `FSND` ‖ version u8 ‖ 3 zero bytes ‖ packs u32 ‖ data keys u32 ‖ runs u32 ‖ fragments u32
+    header     `FSND` ‖ version u8 ‖ 3 zero bytes ‖ packs u32 ‖ data keys u32 ‖ fragments u32
     packs      each: pack id (32) ‖ bytes u32 ‖ segments u16 ‖ bitmap of the segments in use
     data keys  each: key id (16) ‖ recipient id (16) ‖ hash (32)
-    runs       each: hash (32) ‖ bytes u64
     fragments  each: hash (32) ‖ bytes u64
 
 each table sorted and without duplicates, so equal needs are equal bytes and one object.
@@ -24,7 +23,7 @@ from farshore.format import names
 
 MAGIC = b"FSND"
 VERSION = 1
-_HEADER = struct.Struct("<4sB3xIIII")
+_HEADER = struct.Struct("<4sB3xIII")
 _PACK = struct.Struct("<32sIH")
 _DATA_KEY = struct.Struct("<16s16s32s")
 _OBJECT = struct.Struct("<32sQ")
@@ -42,6 +41,21 @@ class NeededPack:
         """Whether the snapshot uses a segment of the pack, by its number in the footer."""
         return self.segments is None or bool(self.segments[1] >> segment & 1)
 
+    @property
+    def used_bytes(self) -> int:
+        """About the bytes of the segments in use."""
+        if self.segments is None:
+            return self.bytes
+        return self.bytes * self.segments[1].bit_count() // max(self.segments[0], 1)
+
+    def covers(self, other: NeededPack) -> bool:
+        """Whether this names every segment of the same pack that `other` does."""
+        if self.segments is None:
+            return True
+        if other.segments is None or other.segments[0] != self.segments[0]:
+            return False
+        return not other.segments[1] & ~self.segments[1]
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class NeededKey:
@@ -58,8 +72,8 @@ class NeededKey:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class NeededRun:
-    """A manifest, a page map or a fragment by its hash, and its bytes."""
+class NeededFragment:
+    """An index fragment by its hash, and its bytes."""
 
     blake3: str
     bytes: int
@@ -67,47 +81,48 @@ class NeededRun:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """All objects that one snapshot needs. Each tuple is sorted and without duplicates."""
+    """Objects that one snapshot needs, beside the runs of its commit. Each tuple is sorted and without duplicates."""
 
     packs: tuple[NeededPack, ...] = ()
     data_keys: tuple[NeededKey, ...] = ()
-    runs: tuple[NeededRun, ...] = ()
-    fragments: tuple[NeededRun, ...] = ()
+    fragments: tuple[NeededFragment, ...] = ()
 
     @property
     def pack_sizes(self) -> list[tuple[str, int]]:
         """Id and bytes of each pack."""
         return [(pack.pack_id, pack.bytes) for pack in self.packs]
 
+    @property
+    def used_bytes(self) -> int:
+        """About the bytes of its packs that are in use: of a pack that is used in part, by number of segments."""
+        return sum(pack.used_bytes for pack in self.packs)
+
 
 def join_needs(parts: Iterable[Needs]) -> Needs:
     """Return all that several needs name; a pack of two is used in the segments of both."""
     packs: dict[str, NeededPack] = {}
     keys: set[NeededKey] = set()
-    runs: set[NeededRun] = set()
-    fragments: set[NeededRun] = set()
+    fragments: set[NeededFragment] = set()
     for part in parts:
         for pack in part.packs:
             before = packs.get(pack.pack_id)
             packs[pack.pack_id] = pack if before is None else _joined(before, pack)
         keys.update(part.data_keys)
-        runs.update(part.runs)
         fragments.update(part.fragments)
     joined = tuple(sorted(packs.values(), key=_id_of))
-    return Needs(joined, tuple(sorted(keys)), tuple(sorted(runs)), tuple(sorted(fragments)))
+    return Needs(joined, tuple(sorted(keys)), tuple(sorted(fragments)))
 
 
 def encode_needs(needs: Needs) -> bytes:
     """Return the bytes of a needs object."""
-    counts = (len(needs.packs), len(needs.data_keys), len(needs.runs), len(needs.fragments))
+    counts = (len(needs.packs), len(needs.data_keys), len(needs.fragments))
     parts = [_HEADER.pack(MAGIC, VERSION, *counts)]
     parts += [_encode_pack(pack) for pack in sorted(needs.packs, key=_id_of)]
     parts += [
         _DATA_KEY.pack(bytes.fromhex(key.key_id), bytes.fromhex(key.recipient), bytes.fromhex(key.blake3))
         for key in sorted(needs.data_keys)
     ]
-    for table in (needs.runs, needs.fragments):
-        parts += [_OBJECT.pack(bytes.fromhex(one.blake3), one.bytes) for one in sorted(table)]
+    parts += [_OBJECT.pack(bytes.fromhex(one.blake3), one.bytes) for one in sorted(needs.fragments)]
     return b"".join(parts)
 
 
@@ -120,28 +135,26 @@ def decode_needs(data: bytes, what: str) -> Needs:
     """
     if len(data) < _HEADER.size or data[:4] != MAGIC:
         raise ObjectCorrupt(f"{what} is not the needs of a snapshot")
-    _, version, packs, keys, runs, fragments = _HEADER.unpack_from(data)
+    _, version, packs, keys, fragments = _HEADER.unpack_from(data)
     if version != VERSION:
         raise FormatTooNew(f"{what} has version {version}; this Farshore knows {VERSION}")
-    least = packs * _PACK.size + keys * _DATA_KEY.size + (runs + fragments) * _OBJECT.size
+    least = packs * _PACK.size + keys * _DATA_KEY.size + fragments * _OBJECT.size
     if _HEADER.size + least > len(data):  # before anything is made of the counts
         raise ObjectCorrupt(f"{what} is shorter than its tables")
     try:
         needed, at = _decode_packs(data, _HEADER.size, packs)
         end = at + keys * _DATA_KEY.size
         data_keys = tuple(NeededKey(*(part.hex() for part in row)) for row in _DATA_KEY.iter_unpack(data[at:end]))
-        at, end = end, end + runs * _OBJECT.size
-        run_rows = tuple(NeededRun(digest.hex(), size) for digest, size in _OBJECT.iter_unpack(data[at:end]))
         at, end = end, end + fragments * _OBJECT.size
-        fragment_rows = tuple(NeededRun(digest.hex(), size) for digest, size in _OBJECT.iter_unpack(data[at:end]))
+        fragment_rows = tuple(NeededFragment(digest.hex(), size) for digest, size in _OBJECT.iter_unpack(data[at:end]))
     except struct.error as error:
         raise ObjectCorrupt(f"{what} is cut short") from error
     if end != len(data):
         raise ObjectCorrupt(f"{what} has another length than its tables")
-    for ids in ([pack.pack_id for pack in needed], data_keys, run_rows, fragment_rows):
+    for ids in ([pack.pack_id for pack in needed], data_keys, fragment_rows):
         if not _ascends(ids):
             raise ObjectCorrupt(f"{what} is not in order")
-    return Needs(needed, data_keys, run_rows, fragment_rows)
+    return Needs(needed, data_keys, fragment_rows)
 
 
 def _decode_packs(data: bytes, at: int, count: int) -> tuple[tuple[NeededPack, ...], int]:

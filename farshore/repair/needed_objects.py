@@ -111,7 +111,7 @@ class NeededObjects:
         for name, needed, whole in self._needs([one for one in commits if one in self._heads]) if bad else ():
             damaged = next((one.name for one in needed if one.name in bad), "")
             if damaged or not whole:
-                found[name] = damaged or self._heads[name].needs.name
+                found[name] = damaged or self._heads[name].needs[-1].name
         return found
 
     def touched(self, bad: Collection[str]) -> Mapping[str, tuple[str, ...]]:

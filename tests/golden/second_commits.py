@@ -17,15 +17,14 @@ class Needs:
 
     packs: list[tuple[str, int, set[int] | None]]  # id, size, the segments in use; None: all
     data_keys: list[tuple[str, str, str]]  # key id, recipient id, hash
-    runs: list[tuple[str, int]]
     fragments: list[tuple[str, int]]
 
 
 def read_needs(data: bytes) -> Needs:
-    magic, version, *counts = struct.unpack_from("<4sB3xIIII", data)
+    magic, version, *counts = struct.unpack_from("<4sB3xIII", data)
     if (magic, version) != (b"FSND", 1):
         raise ValueError("these are no needs")
-    at, packs = 24, []
+    at, packs = 20, []
     for _ in range(counts[0]):
         pack_id, size, segments = struct.unpack_from("<32sIH", data, at)
         at += 38 + -(-segments // 8)
@@ -38,15 +37,24 @@ def read_needs(data: bytes) -> Needs:
         key_id, recipient, digest = (one.hex() for one in struct.unpack_from("<16s16s32s", data, at))
         keys.append((key_id, recipient, digest))
         at += 64
-    tables: list[list[tuple[str, int]]] = [[], []]
-    for table, count in zip(tables, counts[2:], strict=True):
-        for _ in range(count):
-            digest, size = struct.unpack_from("<32sQ", data, at)
-            table.append((digest.hex(), size))
-            at += 40
-    if at != len(data) or any(one != sorted(set(one)) for one in ([pack[0] for pack in packs], keys, *tables)):
+    fragments: list[tuple[str, int]] = []
+    for _ in range(counts[2]):
+        digest, size = struct.unpack_from("<32sQ", data, at)
+        fragments.append((digest.hex(), size))
+        at += 40
+    if at != len(data) or any(one != sorted(set(one)) for one in ([pack[0] for pack in packs], keys, fragments)):
         raise ValueError("needs are not in order, or longer than their tables")
-    return Needs(packs, keys, *tables)
+    return Needs(packs, keys, fragments)
+
+
+def unite(parts: list[Needs]) -> Needs:
+    """Return what several runs name together; a pack that one names whole is whole."""
+    packs: dict[str, tuple[str, int, set[int] | None]] = {}
+    for pack_id, size, used in (pack for part in parts for pack in part.packs):
+        before = packs.get(pack_id, (pack_id, size, set()))[2]
+        packs[pack_id] = (pack_id, size, None if used is None or before is None else before | used)
+    keys = sorted({one for part in parts for one in part.data_keys})
+    return Needs([packs[one] for one in sorted(packs)], keys, sorted({one for part in parts for one in part.fragments}))
 
 
 def read_commits(root: Path, trust: Trust) -> tuple[list[Json], list[str]]:

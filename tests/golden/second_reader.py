@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
-from second_commits import Needs, read_commits, read_needs
+from second_commits import Needs, read_commits, read_needs, unite
 from second_prune import condemned, decision, forgotten, keeping
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
@@ -383,8 +383,7 @@ class Reader:
 
     def needs(self, commit: Json) -> Needs:
         """Return what a snapshot needs, and note the objects of its data keys."""
-        (run,) = commit["runs"]["needs"]
-        needs = read_needs(self.load(run))
+        needs = unite([read_needs(self.load(run)) for run in commit["runs"]["needs"]])
         for key_id, recipient, digest in needs.data_keys:
             if recipient in self.keys.private_keys:
                 self._key_names[key_id] = f"{recipient}-{digest}"
@@ -441,8 +440,6 @@ class Reader:
         for digest, size in needs.fragments:
             require((self.root / "index" / digest).stat().st_size == size, f"fragment {digest} has another size")
         (run,) = commit["runs"]["manifest"]
-        own = {(one["blake3"], one["bytes"]) for role in ("manifest", "pages") for one in commit["runs"].get(role, [])}
-        require(own == set(needs.runs), "the needs do not name the runs of the commit")
         footers = self.footers(needs)
         chunks = {one[0]: (pack_id, one) for pack_id, footer in footers.items() for one in footer[1]}
         manifest = pq.ParquetFile(io.BytesIO(self.open_run(run, 1)))

@@ -91,13 +91,13 @@ class Golden:
         return [path for path in found if path.name.endswith(ending)]
 
     def of_snapshot(self, number: int, role: str) -> Path:
-        """The commit of a snapshot, or one of the runs that it names."""
+        """The commit of a snapshot, or the newest run of a role that it names."""
         wanted = EXPECTED["snapshots"][number]["snapshot"]
         (path,) = [path for path in self.named("snapshots") if path.name.startswith(f"{wanted}-")]
         if role == COMMIT:
             return path
         commit = json.loads((VERSION_1 / "replica" / path.relative_to(self.replica)).read_bytes().split(b"\n")[0])
-        return self.replica / names.run(commit["runs"][role][0]["blake3"])
+        return self.replica / names.run(commit["runs"][role][-1]["blake3"])
 
     def packs(self) -> list[Path]:
         """Packs by size: the last holds the first snapshot of `home`, the one before it the second."""

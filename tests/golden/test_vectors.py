@@ -28,7 +28,7 @@ from farshore.format.commit import Commit, CommitHead, decode_head
 from farshore.format.fragments import decode_fragment
 from farshore.format.lease import Lease, LeaseEnd
 from farshore.format.manifest import SCHEMA
-from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs
+from farshore.format.needs import NeededFragment, NeededKey, NeededPack, Needs, decode_needs, encode_needs
 from farshore.format.note import Note
 from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
@@ -223,11 +223,10 @@ def test_a_sealed_object() -> None:
 
 def the_needs() -> Needs:
     pack_id = vector("pack")["pack id"]
-    run = NeededRun(names.hash_of(TEXT), len(TEXT))
     return Needs(
         packs=(NeededPack(pack_id, 330, (9, 0b1_0000_0101)),),
         data_keys=(NeededKey(DATA_KEY.key_id.hex(), KEYS.recipient_id.hex(), names.hash_of(TEXT)),),
-        runs=(run,), fragments=(run,),
+        fragments=(NeededFragment(names.hash_of(TEXT), len(TEXT)),),
     )  # fmt: skip
 
 
@@ -246,7 +245,7 @@ def test_a_commit() -> None:
     assert text.body.decode() == stored.decode().split("\n", maxsplit=1)[0] + "\n"
     head, sealed = decode_head(text.value, "it")
     commit = open_details(KEYS, head, sealed)
-    assert (commit.source, commit.needs.blake3) == ("farshore", names.hash_of(encode_needs(the_needs())))
+    assert (commit.source, commit.needs[0].blake3) == ("farshore", names.hash_of(encode_needs(the_needs())))
     key = SigningKey(bytes(range(64)))
     assert text.signature.signer == key.signer_id == given["signer"]
     assert signing.verify(

@@ -19,7 +19,7 @@ from farshore.format.footers import decode_footers
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.format.lease import Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
 from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter, sort_key
-from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs, join_needs
+from farshore.format.needs import NeededFragment, NeededKey, NeededPack, Needs, decode_needs, encode_needs, join_needs
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer
 from farshore.format.page_maps import PageMap, PageRow, PagesWriter
@@ -165,13 +165,10 @@ def needed_packs(draw: st.DrawFn) -> NeededPack:
 @given(
     st.lists(needed_packs(), max_size=5),
     st.lists(st.builds(NeededKey, HEX_32, HEX_32, HEX_64), max_size=3),
-    st.lists(st.builds(NeededRun, HEX_64, COUNTS), max_size=3),
-    st.lists(st.builds(NeededRun, HEX_64, COUNTS), max_size=3),
+    st.lists(st.builds(NeededFragment, HEX_64, COUNTS), max_size=3),
 )
-def test_needs(
-    packs: list[NeededPack], keys: list[NeededKey], runs: list[NeededRun], fragments: list[NeededRun]
-) -> None:
-    needs = join_needs([Needs(tuple(packs), tuple(keys), tuple(runs), tuple(fragments))])
+def test_needs(packs: list[NeededPack], keys: list[NeededKey], fragments: list[NeededFragment]) -> None:
+    needs = join_needs([Needs(tuple(packs), tuple(keys), tuple(fragments))])
     assert decode_needs(encode_needs(needs), "it") == needs
     assert join_needs([needs, needs]) == needs
 

@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.condemned import refuse_condemned
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.fold_fragments import Fold, fold_own
-from farshore.catalog.full_page_map import FullPageMap, give_pages_base
 from farshore.catalog.inventory import Inventory, copy_missing
+from farshore.catalog.kept_runs import give_run
 from farshore.catalog.needs import NeededObject, objects_of
 from farshore.clock import Clock
 from farshore.errors import Bug, Conflict, Failure, FarshoreError, StateUnknown, Unavailable
 from farshore.format import names
-from farshore.format.commit import Commit
-from farshore.format.names import object_bytes_max
+from farshore.format.commit import Commit, RunRef
+from farshore.format.names import object_bytes_max, parse_run
 from farshore.format.needs import Needs
 from farshore.format.object_kinds import Kind
 from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
@@ -95,13 +96,14 @@ class Committer:
         stored: bytes,
         needs: Needs,
         made: Sequence[WrittenObject],
-        pages_base: FullPageMap | None = None,
+        files: Mapping[str, Path],
     ) -> tuple[ReplicaOutcome, ...]:
         """Return the outcome at every configured replica.
 
         Args:
             commit: Signed; `stored` are its bytes.
-            pages_base: The earlier page map that the commit names, where it names one.
+            needs: By all runs that the commit names.
+            files: Files of this host that may be copies of runs of earlier snapshots, by their names.
 
         Raises:
             QuorumNotReached: Fewer replicas than the quorum hold everything, or were read back.
@@ -116,9 +118,7 @@ class Committer:
         errors: dict[str, FarshoreError] = {}
         finished = [name for name in self._repository.replicas if self._finished(name)]
         with ThreadPoolExecutor(max(len(finished), 1), thread_name_prefix="commit") as pool:
-            prepared = {
-                name: pool.submit(self._prepare, name, needs, made, reused, pages_base, commit) for name in finished
-            }
+            prepared = {name: pool.submit(self._prepare, name, needs, made, reused, files, commit) for name in finished}
             ready = [name for name, future in prepared.items() if _succeeded(name, future.result, errors)]
             self._require(ready, errors)
             written = {name: pool.submit(self._write, name) for name in ready}
@@ -134,7 +134,7 @@ class Committer:
         needs: Needs,
         made: Sequence[WrittenObject],
         reused: Sequence[NeededObject],
-        pages_base: FullPageMap | None,
+        files: Mapping[str, Path],
         commit: Commit,
     ) -> None:
         """Ask this replica again for everything the snapshot needs, new and reused, and copy there what it lacks."""
@@ -147,8 +147,10 @@ class Committer:
             replica, others, self._inventory, needs.pack_sizes, key_names, checksums,
             head_objects_max=self._repository.backup_sizes.head_objects_max,
         )  # fmt: skip
-        if pages_base is not None:
-            self._copied[name] += give_pages_base(replica, others, pages_base, checksums)
+        for one in reused:
+            if one.kind is Kind.RUN:
+                ref = RunRef(parse_run(one.name) or "", one.size or 0)
+                self._copied[name] += give_run(self._repository, replica, others, ref, checksums, files)
         for item in made:
             if item.kind is ObjectKind.PACK:
                 continue

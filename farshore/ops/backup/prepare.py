@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class RunState:
     publisher: ObjectPublisher
     committer: Committer
     locks: LockExtender
+    condemned: Collection[str]  # names that count as absent
 
     @property
     def entries_before(self) -> int | None:
@@ -111,6 +112,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
             clock=clock,
         ),
         locks=locks,
+        condemned=started.condemned,
     )
 
 

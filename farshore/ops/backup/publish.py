@@ -16,12 +16,13 @@ from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.data_keys import find_key_names
 from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
+from farshore.catalog.next_needs import NeedsRun, plan_needs
 from farshore.clock import Clock
 from farshore.crypto import recipient_id
 from farshore.format import names
 from farshore.format.commit import RunRef
 from farshore.format.fragments import FragmentEntry
-from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, encode_needs, join_needs
+from farshore.format.needs import NeededFragment, NeededKey, NeededPack, Needs, join_needs
 from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.repository import Repository
@@ -58,12 +59,13 @@ class ObjectPublisher:
         self._unindexed: list[FragmentEntry] = []
         self._pack_sizes: dict[str, int] = {}
         self._writers: dict[str, SealedWriter] = {}
-        self._fragments: list[NeededRun] = []
+        self._fragments: list[NeededFragment] = []
         self.made: list[WrittenObject] = []
         self.refs: dict[str, RunRef] = {}
         self.files: dict[str, Path] = {}
         self.needs = Needs()
-        self.needs_body = b""
+        self.needs_body = b""  # of the run that it sent, empty where it sent none
+        self._needs_runs: tuple[RunRef, ...] = ()
         self.pages_base: FullPageMap | None = None
 
     def start(self) -> None:
@@ -123,15 +125,21 @@ class ObjectPublisher:
         return {role: self._writers[role].key for role in self.files}
 
     @property
+    def kept_files(self) -> dict[str, Path]:
+        """Files of this host with runs of earlier snapshots that the commit names, by their names."""
+        return {self.pages_base.ref.name: self.pages_base.file} if self.pages_base is not None else {}
+
+    @property
     def runs(self) -> dict[str, tuple[RunRef, ...]]:
         """The runs that the commit names, by role."""
         runs: dict[str, tuple[RunRef, ...]] = {role: (ref,) for role, ref in self.refs.items()}
+        runs[names.NEEDS] = self._needs_runs
         if self.pages_base is not None:
             runs[names.PAGES] = (self.pages_base.ref, *runs[names.PAGES])
         return runs
 
-    def write_needs(self, repository: Repository, inventory: Inventory, reused: Sequence[NeededPack]) -> None:
-        """Send the list of everything that the snapshot needs.
+    def exact_needs(self, repository: Repository, inventory: Inventory, reused: Sequence[NeededPack]) -> Needs:
+        """Return all that the snapshot needs, and nothing else.
 
         Args:
             reused: Packs of earlier runs, with the segments that are used. Of its own packs the run uses all.
@@ -145,22 +153,29 @@ class ObjectPublisher:
         origins = {origin.key_id.hex() for packed in known for origin in packed.footer.origins}
         at_work = [repository.replicas[name] for name in self._fanout.at_work]
         data_keys = [*self._sealed_keys, *find_key_names(repository, at_work, origins - {self.key_object.key_id})]
-        runs = [NeededRun(ref.blake3, ref.bytes) for of_role in self.runs.values() for ref in of_role]
         if self.pages_base is not None:
             data_keys.append(self.pages_base.key_object)
-        reused_fragments = (NeededRun(*one) for one in inventory.fragments_of(pack_ids))
-        self.needs = join_needs([
-            Needs(packs=tuple(packs), data_keys=tuple(data_keys)),
-            Needs(runs=tuple(runs), fragments=(*self._fragments, *reused_fragments)),
-        ])  # fmt: skip
-        self.needs_body = encode_needs(self.needs)
-        self.refs[names.NEEDS] = RunRef(names.hash_of(self.needs_body), len(self.needs_body))
-        self._send_small(self.refs[names.NEEDS].name, ObjectKind.NEEDS, self.needs_body)
+        fragments = [*self._fragments, *(NeededFragment(*one) for one in inventory.fragments_of(pack_ids))]
+        return join_needs([Needs(tuple(packs), tuple(data_keys), tuple(fragments))])
+
+    def write_needs(self, needed: Needs, earlier: Sequence[NeedsRun]) -> None:
+        """Send a run of what is needed and the runs of an earlier snapshot do not name, where there is such.
+
+        Args:
+            earlier: Those runs. All that they name must be at the replicas.
+        """
+        planned = plan_needs(needed, earlier)
+        self.needs, self.needs_body = planned.all, planned.body
+        self._needs_runs = planned.kept
+        if planned.body:
+            made = RunRef(names.hash_of(planned.body), len(planned.body))
+            self._needs_runs = (*planned.kept, made)
+            self._send_small(made.name, ObjectKind.NEEDS, planned.body)
 
     def _send_fragment(self) -> None:
         if self._unindexed:
             body = make_fragment(self._unindexed, self._keys)
-            fragment = NeededRun(names.hash_of(body), len(body))
+            fragment = NeededFragment(names.hash_of(body), len(body))
             self._fragments.append(fragment)
             self._send_small(names.fragment(fragment.blake3), ObjectKind.INDEX, body)
             self._unindexed = []

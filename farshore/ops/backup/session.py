@@ -191,7 +191,7 @@ class BackupSession:
             made = new_commit(self._repository, self._source, self._attempt, state, self._captured)
             self._commit, self._stored = made
         self._outcomes = state.committer.commit(
-            self._commit, self._stored, state.publisher.needs, state.publisher.made, state.publisher.pages_base
+            self._commit, self._stored, state.publisher.needs, state.publisher.made, state.publisher.kept_files
         )
         return self._outcomes
 
@@ -209,7 +209,8 @@ class BackupSession:
             key_object=state.publisher.key_object, commit=self._commit, files=state.publisher.files,
             pages_base=state.publisher.pages_base,
         )  # fmt: skip
-        self._repository.cache.put(state.publisher.refs[names.NEEDS].name, state.publisher.needs_body)
+        if state.publisher.needs_body:
+            self._repository.cache.put(state.publisher.runs[names.NEEDS][-1].name, state.publisher.needs_body)
         result = self._recorder.result(self._commit, self._outcomes, state=state, captured=self._captured)
         self._recorder.record_commit(state, self._commit, result)
         self._recorded = True

@@ -51,7 +51,7 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
                 one.blame(commit.manifest.name, ProofState.UNDECODABLE, detail, snapshot)
             if unnamed:
                 detail = f"{unnamed:,} chunks of its files are in no segment that it names"
-                one.blame(commit.needs.name, ProofState.UNDECODABLE, detail, snapshot)
+                one.blame(commit.needs[-1].name, ProofState.UNDECODABLE, detail, snapshot)
 
 
 def _look_up(

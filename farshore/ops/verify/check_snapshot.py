@@ -7,7 +7,7 @@ import contextlib
 from blake3 import blake3
 
 from farshore.audit.rows import ProofState
-from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
+from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs, read_needs_runs
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, NotFound, Unsupported
 from farshore.format import names
 from farshore.format.commit import CommitHead
@@ -38,9 +38,18 @@ def check_snapshot(repository: Repository, check: ReplicaCheck, commit: CommitHe
             continue
         if check.sizes.get(one.name) not in (None, one.size) and _is_whole(check, one.name):
             said = f"it says that {one.name} has {one.size} bytes; that has {check.sizes[one.name]}, and is whole"
-            check.blame(commit.needs.name, ProofState.UNDECODABLE, said, commit.snapshot)
+            check.blame(_said_by(repository, commit, one, anywhere), ProofState.UNDECODABLE, said, commit.snapshot)
             continue
         _is_listed(check, one, commit.snapshot)
+
+
+def _said_by(repository: Repository, commit: CommitHead, needed: NeededObject, anywhere: ObjectSource) -> str:
+    """Return the run of the needs that gives a pack the size it must have."""
+    with contextlib.suppress(*CACHED_READ_ERRORS):
+        for run in read_needs_runs(repository, anywhere, commit):
+            if any((names.pack(pack.pack_id), pack.bytes) == (needed.name, needed.size) for pack in run.needs.packs):
+                return run.ref.name
+    return commit.needs[-1].name
 
 
 def _is_whole(check: ReplicaCheck, name: str) -> bool:

@@ -65,8 +65,7 @@ def needed(engine: Engine, commit: Commit, replica: str) -> set[str]:
     return (
         {names.pack(pack.pack_id) for pack in needs.packs}
         | {key.name for key in needs.data_keys}
-        | {names.run(run.blake3) for run in needs.runs}
-        | {commit.needs.name}
+        | {run.name for run in commit.all_runs}
         | {name for name in there.keys() - folded if name.startswith((names.FRAGMENTS, names.SLOTS))}
         | {commit.name, names.HEADER}
     )

@@ -87,7 +87,7 @@ def test_its_name_carries_the_hash_of_what_is_stored() -> None:
 
 
 def test_the_runs_of_a_commit() -> None:
-    assert (COMMIT.manifest, COMMIT.needs, COMMIT.pages_base, COMMIT.pages) == (MANIFEST, NEEDS, BASE, PAGES)
+    assert (COMMIT.manifest, COMMIT.needs, COMMIT.pages_base, COMMIT.pages) == (MANIFEST, (NEEDS,), BASE, PAGES)
     assert COMMIT.all_runs == (MANIFEST, NEEDS, BASE, PAGES)
     full = replace(COMMIT, runs={**COMMIT.runs, "pages": (PAGES,)})
     assert (full.pages_base, full.pages) == (None, PAGES)
@@ -96,12 +96,11 @@ def test_the_runs_of_a_commit() -> None:
     assert MANIFEST.name == f"runs/{'5' * 64}"
 
 
-@pytest.mark.parametrize("role", ["manifest", "needs"])
-def test_more_runs_than_this_version_joins_are_reported_and_not_read_in_part(role: str) -> None:
-    later = replace(COMMIT, runs={**COMMIT.runs, role: (MANIFEST, NEEDS)})
+def test_more_runs_than_this_version_joins_are_reported_and_not_read_in_part() -> None:
+    later = replace(COMMIT, runs={**COMMIT.runs, "manifest": (MANIFEST, NEEDS)})
     assert set(later.all_runs) >= {MANIFEST, NEEDS}
     with pytest.raises(FormatTooNew, match="2 runs"):
-        getattr(later, role)
+        _ = later.manifest
     with pytest.raises(FormatTooNew, match="3 runs"):
         _ = replace(COMMIT, runs={**COMMIT.runs, "pages": (BASE, PAGES, MANIFEST)}).pages
 

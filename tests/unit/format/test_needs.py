@@ -9,17 +9,16 @@ import pytest
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
-from farshore.format.needs import NeededKey, NeededPack, NeededRun, Needs, decode_needs, encode_needs, join_needs
+from farshore.format.needs import NeededFragment, NeededKey, NeededPack, Needs, decode_needs, encode_needs, join_needs
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 NEEDS = Needs(
     packs=(NeededPack(A, 16_777_216, (9, 0b1_0000_0001)), NeededPack(B, 300)),
     data_keys=(NeededKey("1" * 32, "2" * 32, A), NeededKey("1" * 32, "2" * 32, B)),
-    runs=(NeededRun(A, 7), NeededRun(C, 1 << 40)),
-    fragments=(NeededRun(B, 5),),
+    fragments=(NeededFragment(A, 7), NeededFragment(C, 1 << 40)),
 )
 BODY = encode_needs(NEEDS)
-HEADER_BYTES = 24
+HEADER_BYTES = 20
 
 
 def test_needs_are_read_as_they_were_written() -> None:
@@ -29,16 +28,15 @@ def test_needs_are_read_as_they_were_written() -> None:
 
 def test_the_bytes_are_those_of_the_format() -> None:
     assert b"".join([
-        b"FSND\x01\0\0\0", struct.pack("<IIII", 2, 2, 2, 1),
+        b"FSND\x01\0\0\0", struct.pack("<III", 2, 2, 2),
         b"\xaa" * 32, struct.pack("<IH", 16_777_216, 9), b"\x01\x01", b"\xbb" * 32, struct.pack("<IH", 300, 0),
         b"\x11" * 16, b"\x22" * 16, b"\xaa" * 32, b"\x11" * 16, b"\x22" * 16, b"\xbb" * 32,
         b"\xaa" * 32, struct.pack("<Q", 7), b"\xcc" * 32, struct.pack("<Q", 1 << 40),
-        b"\xbb" * 32, struct.pack("<Q", 5),
     ]) == BODY  # fmt: skip
 
 
 def test_equal_needs_are_equal_bytes() -> None:
-    shuffled = Needs(NEEDS.packs[::-1], NEEDS.data_keys[::-1], NEEDS.runs[::-1], NEEDS.fragments)
+    shuffled = Needs(NEEDS.packs[::-1], NEEDS.data_keys[::-1], NEEDS.fragments[::-1])
     assert encode_needs(shuffled) == BODY
     assert encode_needs(join_needs([NEEDS, shuffled])) == BODY
 
@@ -73,7 +71,7 @@ def test_a_later_version_is_reported() -> None:
         decode_needs(BODY[:4] + b"\x02" + BODY[5:], "it")
 
 
-@pytest.mark.parametrize("at", [8, 12, 16, 20])
+@pytest.mark.parametrize("at", [8, 12, 16])
 def test_counts_that_cannot_be_are_found_before_anything_is_allocated(at: int) -> None:
     with pytest.raises(ObjectCorrupt, match="shorter"):
         decode_needs(BODY[:at] + b"\xff\xff\xff\xff" + BODY[at + 4 :], "it")
@@ -83,8 +81,7 @@ def test_tables_that_are_not_in_order_or_name_one_thing_twice_are_damaged() -> N
     twice = [
         replace(NEEDS, packs=(NEEDS.packs[1], NEEDS.packs[1])),
         replace(NEEDS, data_keys=NEEDS.data_keys[:1] * 2),
-        replace(NEEDS, runs=NEEDS.runs[:1] * 2),
-        replace(NEEDS, fragments=NEEDS.fragments * 2),
+        replace(NEEDS, fragments=NEEDS.fragments[:1] * 2),
     ]
     for one in twice:
         with pytest.raises(ObjectCorrupt, match="order"):

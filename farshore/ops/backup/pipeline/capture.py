@@ -15,6 +15,7 @@ from farshore.format.manifest import ManifestWriter
 from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
 from farshore.model import Problem, SnapshotCounts
+from farshore.ops.backup.earlier_needs import needs_to_add_to
 from farshore.ops.backup.pages.hashers import PageHashers
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
@@ -102,7 +103,8 @@ def seal_source(
     finally:
         packer.close()
     run.publisher.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
-    run.publisher.write_needs(repository, run.inventory, packer.reused_packs())
+    needed = run.publisher.exact_needs(repository, run.inventory, packer.reused_packs())
+    run.publisher.write_needs(needed, needs_to_add_to(repository, run, needed))
     made = run.publisher.made
     counts = replace(
         writer.counts,
