@@ -15,6 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from farshore import limits
+
 SnapshotId = str
 SourceId = str
 KeyId = str
@@ -127,6 +129,13 @@ class SnapshotCounts:
     lacking: int = 0  # problems that matter: each leaves something out
 
 
+def is_tag(text: object) -> bool:
+    """Whether a value is text that can be a tag of a snapshot: no spaces, commas or control characters, not empty."""
+    if not isinstance(text, str) or not 0 < len(text) <= limits.TAG_CHARS_MAX:
+        return False
+    return text.isprintable() and "," not in text and not any(character.isspace() for character in text)
+
+
 class SnapshotState(StrEnum):
     """Whether a snapshot has everything of its source that a restore should bring back."""
 
@@ -165,6 +174,7 @@ class SnapshotInfo:
     forked: bool = False  # another one follows the same snapshot: no newest one
     ahead: bool = False  # made by somebody who knew of the owner log what no replica shows: no newest one
     refused: str = ""  # why it does not count, where it was asked for all the same
+    tags: tuple[str, ...] = ()  # that its backup was given; notes change them (`catalog.notes.with_tags`)
     passed_over: tuple[SnapshotId, ...] = ()  # later ones that a choice of it left out, because they are incomplete
 
     @property

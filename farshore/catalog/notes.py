@@ -7,7 +7,7 @@ maintainer those count that its revocation names, so holds outlast their makers,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidTag
@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore.catalog import ListedCommits
 from farshore.catalog.signed_objects import holders_of, read_counting
-from farshore.catalog.snapshots import order_commits
+from farshore.catalog.snapshots import Snapshot, order_commits
 from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import FarshoreError, FormatTooNew, KeyMissing, ObjectCorrupt
 from farshore.format import names
-from farshore.format.commit import CommitHead
+from farshore.format.commit import Commit, CommitHead
 from farshore.format.note import Keep, Note, NoteDetails, decode_details, decode_note, encode_details, encode_note
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import SignatureChecker, sign_text
@@ -64,6 +64,15 @@ class Notes:
         """Return those on one commit; one of a later version says of which snapshot alone it is."""
         return [one for one in self.of_snapshot.get(commit.snapshot, ()) if one.note.commit in ("", commit.hash)]
 
+    def tags_of(self, commit: Commit) -> tuple[str, ...]:
+        """Return the tags of a commit: its own unless a note lifts them, and those of its notes."""
+        return tuple(sorted({tag for _, tags in self.tag_parts(commit) for tag in tags}))
+
+    def tag_parts(self, commit: Commit) -> list[tuple[str, tuple[str, ...]]]:
+        """Return what gives a commit its tags, by hash: the commit itself, and its notes."""
+        own = [] if commit.hash in self.lifted else [(commit.hash, commit.tags)]
+        return [*own, *((one.hash, one.tags) for one in self.of(commit) if one.tags)]
+
     def keeping(self, commit: CommitHead, newest_utc: datetime) -> list[SignedNote]:
         """Return the pins and holds on a commit that have not ended.
 
@@ -78,6 +87,11 @@ def read_notes(repository: Repository) -> Notes:
     found, failed = list_notes(repository)
     repository.note_unasked(failed)
     return join_notes(found)
+
+
+def with_tags(snapshots: Iterable[Snapshot], notes: Notes) -> list[Snapshot]:
+    """Return snapshots with the tags that they have by now, not only those that their backups were given."""
+    return [replace(one, tags=notes.tags_of(one.commit)) for one in snapshots]
 
 
 def list_notes(repository: Repository) -> tuple[dict[str, SignedNote], dict[str, FarshoreError]]:

@@ -297,5 +297,6 @@ def _info(commit: Commit, replicas: tuple[str, ...], place: Place = Place.SOUND)
         misdated=place is Place.MISDATED,
         forked=place is Place.FORKED,
         ahead=place is Place.AHEAD,
+        tags=commit.tags,
         commit=commit,
     )

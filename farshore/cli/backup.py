@@ -11,6 +11,7 @@ from farshore.cli.lost import report_lost
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.run_report import warn_of_problems
+from farshore.cli.tags import add_tag, checked_tags
 from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (
     EXIT_BUG,
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exit with 3 also when a replica was left behind although the quorum holds",
     )
+    add_tag(parser, "--tag", "tag the new snapshot: a word or key=value; may be repeated")
     parser.add_argument(
         "--allow-empty",
         action="store_true",
@@ -74,6 +76,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.unlock import Need
 
     config, output = invocation.config(), invocation.output
+    checked_tags(invocation.arguments.tag)
     names = [known_source(config, name) for name in _chosen(invocation, config)]  # all, before the first is begun
     _warn_of_placement(invocation, config)
     config = able_to_write(invocation, config)
@@ -141,6 +144,7 @@ def _backup_one(invocation: Invocation, config: Config, repository: Repository, 
             repository,
             source,
             identity=invocation.arguments.identity,
+            tags=invocation.arguments.tag,
             allow_empty=invocation.arguments.allow_empty,
             accept_new=invocation.arguments.accept_new,
             run=Run.start(invocation.clock, progress=progress),

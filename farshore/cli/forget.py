@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import choose_snapshot
 from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.tags import add_tag, checked_tags
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "snapshots", nargs="*", metavar="SNAPSHOT", help="an id or prefix of one, SOURCE, or SOURCE@TIME"
     )
+    add_tag(parser, "--tag", "all snapshots with this tag; repeated: with all of them")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for people who read it later")
     parser.add_argument("--list", action="store_true", help="list what is forgotten and not deleted")
     parser.add_argument("--even-last", action="store_true", help="also the last complete snapshot of a source")
@@ -58,8 +60,8 @@ def execute(invocation: Invocation) -> int:
     from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
-    if bool(arguments.snapshots) == arguments.list:
-        raise ConfigInvalid("say which snapshots to forget, or --list", "farshore snapshots lists them.")
+    if (bool(arguments.snapshots) + bool(arguments.tag) + arguments.list) != 1:
+        raise ConfigInvalid("say which snapshots to forget, or --tag, or --list", "farshore snapshots lists them.")
     config = able_to_read(invocation, invocation.config())
     writes = Writes.NONE if arguments.list else Writes.ALL
     run = Run.start(invocation.clock)
@@ -67,7 +69,9 @@ def execute(invocation: Invocation) -> int:
         if arguments.list:
             return _list(invocation, repository)
         chosen = {one.snapshot_id: one for one in (
-            choose_snapshot(output, repository, text) for text in arguments.snapshots
+            _tagged(repository, arguments.tag)
+            if arguments.tag
+            else (choose_snapshot(output, repository, text) for text in arguments.snapshots)
         )}  # fmt: skip
         if not arguments.even_last:
             _refuse_last(repository, list(chosen.values()))
@@ -81,6 +85,19 @@ def execute(invocation: Invocation) -> int:
     for name, reason in found.failed.items():
         output.warning(f"{name} lacks tombstones: {shown_text(reason)}. They count there too; heal brings them")
     return EXIT_WARNINGS if found.failed else EXIT_DONE
+
+
+def _tagged(repository: Repository, tags: Sequence[str]) -> list[Snapshot]:
+    """Return the snapshots with all of these tags, or raise `SnapshotUnknown`."""
+    from farshore.catalog.notes import read_notes, with_tags
+    from farshore.catalog.snapshots import list_snapshots
+
+    wanted = checked_tags(tags)
+    found = with_tags(list_snapshots(repository), read_notes(repository))
+    tagged = [one for one in found if set(one.tags).issuperset(wanted)]
+    if not tagged:
+        raise SnapshotUnknown(f"no snapshot has the tags {', '.join(wanted)}", "'farshore snapshots' shows them.")
+    return tagged
 
 
 def _refuse_last(repository: Repository, chosen: Sequence[Snapshot]) -> None:
@@ -132,7 +149,7 @@ COMMAND = Command(
         "'farshore unforget' undoes it as long as nothing was. What a pin or a hold keeps is refused, and so is the "
         "last complete snapshot of a source unless --even-last says so. Needs a key with the right to maintain."
     ),
-    example="farshore forget 3f2a --reason 'holds a password'\nfarshore forget --list",
+    example="farshore forget --tag temporary\nfarshore forget 3f2a --reason 'holds a password'\nfarshore forget --list",
     add_arguments=add_arguments,
     execute=execute,
     failures=(*OPENING, SnapshotUnknown, SnapshotProtected, QuorumNotReached),

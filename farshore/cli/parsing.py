@@ -29,6 +29,7 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "unforget",
     "pin",
     "hold",
+    "tag",
     "sql",
     "status",
     "plan",

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from farshore.ops.retain.judging import JudgedSource
     from farshore.retention.rules import Verdict
 
+WHY_STOPPED = {
+    "shrunken": "its last snapshot has less than half of the one before; look at it, then say --even-shrunken",
+    "untagged": "its rules keep tagged snapshots alone, and none of it has such a tag; a misspelled one, perhaps",
+}
 NO_RULE = "Add for instance [retention] with keep_daily = 7 and keep_weekly = 5: docs/operate/retention.md."
 
 
@@ -87,10 +91,7 @@ def execute(invocation: Invocation) -> int:
         output.warning(f"{name} lacks tombstones: {reason}. They count there too; heal brings them")
     stopped = [one for one in judged if one.stopped]
     for one in stopped:
-        output.warning(
-            f"{one.source} forgets nothing: its last snapshot has less than half of the one before; look at it, "
-            "then say --even-shrunken"
-        )
+        output.warning(f"{one.source} forgets nothing: {WHY_STOPPED[one.stopped]}", code=f"retention-{one.stopped}")
     return EXIT_WARNINGS if stopped or failed else EXIT_DONE
 
 
@@ -105,8 +106,15 @@ def _tried(given: Sequence[str]) -> RetentionConfig | None:
         key, equals, value = one.partition("=")
         if not equals:
             raise ConfigInvalid(f"{one!r} is no rule", "Write --rule keep_daily=7.")
-        values[key.strip()] = int(value) if value.strip().isdecimal() else value.strip()
+        values[key.strip()] = _value_of(key.strip(), value.strip())
     return read_retention(values, Path.cwd())
+
+
+def _value_of(key: str, text: str) -> object:
+    """Return the value of a rule as a file would have it."""
+    if key == "keep_tags":
+        return [one.strip() for one in text.split(",") if one.strip()]
+    return int(text) if text.isdecimal() else text
 
 
 def _rule_text(rules: RetentionConfig) -> str:
@@ -117,6 +125,8 @@ def _rule_text(rules: RetentionConfig) -> str:
     said = [f"{key} = {count}" for key, count in keys.items() if count]
     if rules.keep_within is not None:
         said.append(f"keep_within = {format_duration(rules.keep_within)}")
+    if rules.keep_tags:
+        said.append(f"keep_tags = {', '.join(rules.keep_tags)}")
     return ", ".join(said) + (f" ({rules.time_zone})" if said else "none")
 
 

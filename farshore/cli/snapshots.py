@@ -11,13 +11,19 @@ from farshore.cli.wording import ID_DIGITS_SHOWN, compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, HistoryCut, SnapshotUnknown
 
 if TYPE_CHECKING:
+    from farshore.catalog.snapshots import Snapshot
     from farshore.model import SnapshotInfo
+    from farshore.replicas.repository import Repository
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("source", nargs="?", metavar="SOURCE", help="only snapshots of this source")
     parser.add_argument("--locks", action="store_true", help="also show until when each replica keeps it locked")
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="TAG",
+        help="only snapshots with this tag; repeated: with all of them",
+    )  # fmt: skip
     parser.add_argument("--replica", metavar="NAME", help="ask this replica alone")
     parser.add_argument("--include-refused", action="store_true", help="also those that do not count, with the reason")
 
@@ -34,6 +40,7 @@ def execute(invocation: Invocation) -> int:
         invocation, config, need=Need.WRITE, writes=Writes.NONE, replica=arguments.replica, patient=False
     ) as repository:
         found = list_snapshots(repository, arguments.source, include_refused=arguments.include_refused)
+        found = [one for one in _with_tags(repository, found) if set(one.tags).issuperset(arguments.tag)]
     for one in found:
         output.record("snapshot", one)
     if repository.refused or repository.unread or repository.foreign:
@@ -41,7 +48,7 @@ def execute(invocation: Invocation) -> int:
 
         warn_refused(output, repository.refused.values(), repository.unread)
         note_foreign(output, len(repository.foreign))
-    if not found and arguments.source not in (None, *config.sources):
+    if not found and not arguments.tag and arguments.source not in (None, *config.sources):
         raise SnapshotUnknown(f"no snapshot is of a source {arguments.source!r}, and none is configured")
     code = EXIT_DONE
     if repository.lost:
@@ -49,13 +56,15 @@ def execute(invocation: Invocation) -> int:
 
         code = report_lost(output, repository.lost.values(), code)
     if not found:
-        output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else ""))
+        tagged = f" with the tags {', '.join(arguments.tag)}" if arguments.tag else ""
+        output.note("no snapshots" + (f" of {arguments.source}" if arguments.source else "") + tagged)
         return code
     locked = ("locked until",) if arguments.locks else ()
     state = ("state",) if any(state_of(one) != "complete" for one in found) else ()
+    tags = ("tags",) if any(one.tags for one in found) else ()
     older = ("data of",) if any(one.data_utc != one.started_utc for one in found) else ()
     output.table(
-        ("snapshot", "source", "time", *older, "entries", "size", "new", "replicas", *state, *locked),
+        ("snapshot", "source", "time", *older, "entries", "size", "new", "replicas", *tags, *state, *locked),
         [
             (
                 one.snapshot_id[:ID_DIGITS_SHOWN],
@@ -66,6 +75,7 @@ def execute(invocation: Invocation) -> int:
                 compact_bytes(one.counts.bytes_total),
                 compact_bytes(one.counts.bytes_new),
                 ",".join(one.replicas),
+                *([", ".join(one.tags)] if tags else []),
                 *([state_of(one)] if state else []),
                 *([format_locks(one)] if arguments.locks else []),
             )
@@ -74,6 +84,19 @@ def execute(invocation: Invocation) -> int:
         right=frozenset({"entries", "size", "new"}),
     )
     return code
+
+
+def _with_tags(repository: Repository, found: list[Snapshot]) -> list[Snapshot]:
+    """Return snapshots with the tags that notes leave them. Most repositories have no notes, and load nothing here."""
+    from farshore.format import names
+
+    listed, failed = repository.ask_all(lambda replica: next(iter(replica.store.list(names.NOTES)), None))
+    repository.note_unasked(failed)
+    if not any(listed.values()):
+        return found
+    from farshore.catalog.notes import read_notes, with_tags
+
+    return with_tags(found, read_notes(repository))
 
 
 def state_of(snapshot: SnapshotInfo) -> str:
@@ -102,8 +125,8 @@ COMMAND = Command(
     summary="list snapshots and the replicas that hold them",
     description=(
         "List snapshots in the order in which they were committed: id, source, time, entries, size, new bytes, the "
-        "reachable replicas that hold each, and its state where one is not complete; for a standby that was behind "
-        "its primary also of when its data is; with --locks also until when each replica that locks its objects "
+        "reachable replicas that hold each, its tags, and its state where one is not complete; for a standby that was "
+        "behind its primary also of when its data is; with --locks also until when each replica that locks its objects "
         "promised to keep all that the snapshot needs. Any unique prefix of an id names a snapshot in other commands."
     ),
     example="farshore snapshots home --json | jq -r .snapshot_id",

@@ -18,6 +18,7 @@ from farshore.config.parsing import absolute_url, check_endpoint, parse_bandwidt
 from farshore.config.secret import NOT_A_SERVICE, SECRET_KINDS, Secret
 from farshore.config.settings import Dedupe, HolderKind, Prefer
 from farshore.limits import UPLOADS_PER_REPLICA_MAX
+from farshore.model import is_tag
 from farshore.stores.object_retention import LockMode
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -118,6 +119,15 @@ def read_texts(value: Any, around: Surroundings) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise Mistake(f'must be an array of texts like ["**/.cache/**"], not {_kind(value)}')
     return tuple(read_text(item, around) for item in value)
+
+
+def read_tags(value: Any, around: Surroundings) -> tuple[str, ...]:
+    """Read tags of snapshots."""
+    tags = read_texts(value, around)
+    for tag in tags:
+        if not is_tag(tag):
+            raise Mistake(f"has {tag!r}, which is no tag: a word or key=value, without spaces and commas")
+    return tags
 
 
 def read_fingerprint(value: Any, around: Surroundings) -> str:
@@ -407,6 +417,7 @@ RETENTION: Mapping[str, Key] = {
     "keep_monthly": Key(read_count),
     "keep_yearly": Key(read_count),
     "keep_within": Key(read_duration),
+    "keep_tags": Key(read_tags),
     "time_zone": Key(read_time_zone),
 }
 READS: Mapping[str, Key] = {

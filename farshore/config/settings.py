@@ -175,6 +175,7 @@ class RetentionConfig:
     keep_monthly: int = 0
     keep_yearly: int = 0
     keep_within: timedelta | None = None
+    keep_tags: tuple[str, ...] = ()  # every snapshot with one of these
     time_zone: str = "UTC"  # of hours, days, weeks, months and years; a name of the IANA database
 
     @property
@@ -188,6 +189,11 @@ class RetentionConfig:
     @property
     def keeps_nothing(self) -> bool:
         """Whether there is no rule at all, so that nothing is ever forgotten."""
+        return self.keeps_tagged_alone and not self.keep_tags
+
+    @property
+    def keeps_tagged_alone(self) -> bool:
+        """Whether no rule but that of tags keeps anything."""
         return not (self.keep_last or self.keep_within or any(self.periods.values()))
 
 

@@ -7,7 +7,7 @@ key; names, counts and facts are sealed to the domain and given here as bytes th
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 
@@ -23,7 +23,7 @@ from farshore.format import (
     is_hex,
     names,
 )
-from farshore.model import SnapshotCounts, SnapshotState
+from farshore.model import SnapshotCounts, SnapshotState, is_tag
 
 FORMAT = "farshore-commit"
 VERSION = 1
@@ -149,6 +149,7 @@ class Commit(CommitHead):
     quorum: int = 1
     marks: Mapping[str, str] = field(default_factory=dict)  # by which the source is recognized
     locks: Mapping[str, ReplicaLock] = field(default_factory=dict)  # by replica; promised only at those that hold it
+    tags: tuple[str, ...] = ()  # that the backup was given; notes add others
 
 
 def encode_details(commit: Commit) -> bytes:
@@ -163,6 +164,8 @@ def encode_details(commit: Commit) -> bytes:
         "quorum": commit.quorum,
         "marks": dict(commit.marks),
     }
+    if commit.tags:
+        value["tags"] = encode_tags(commit.tags)
     if commit.locks:
         value["locks"] = {
             replica: {**asdict(lock), "until_utc": encode_time(lock.until_utc)}
@@ -252,9 +255,28 @@ def decode_commit(head: CommitHead, details: bytes, what: str) -> Commit:
                 replica: ReplicaLock(lock["mode"], decode_time(lock["until_utc"]), int(lock["stride_s"]), lock["place"])
                 for replica, lock in value.get("locks", {}).items()
             },
+            tags=decode_tags(value.get("tags", [])),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ObjectCorrupt(f"{what} is incomplete: {error}") from error
+
+
+def encode_tags(tags: Iterable[str]) -> list[str]:
+    """Return tags as they are stored, in commits and in notes."""
+    return sorted(set(tags))
+
+
+def decode_tags(value: object) -> tuple[str, ...]:
+    """Return stored tags.
+
+    Raises:
+        TypeError, ValueError: These are none, too many, or not sorted.
+    """
+    if not isinstance(value, list):
+        raise TypeError("tags are no list")
+    if len(value) > limits.TAGS_MAX or not all(map(is_tag, value)) or encode_tags(value) != value:
+        raise ValueError("these are not the tags of a snapshot")
+    return tuple(value)
 
 
 def _runs(value: JsonObject) -> dict[str, tuple[RunRef, ...]]:

@@ -25,7 +25,7 @@ from farshore.format import (
     is_hex,
     require_format,
 )
-from farshore.format.tags import decode_tags, encode_tags
+from farshore.format.commit import decode_tags, encode_tags
 
 FORMAT = "farshore-note"
 VERSION = 1

@@ -28,6 +28,7 @@ class Why(StrEnum):
     MONTHLY = "monthly"
     YEARLY = "yearly"
     WITHIN = "within"
+    TAGGED = "tagged"
     NEWEST = "newest"  # the last one, and the last complete one
     PINNED = "pinned"
     HELD = "held"
@@ -116,6 +117,9 @@ def _always(sound: Sequence[SnapshotInfo], proven: set[str]) -> Iterator[tuple[S
 def _by_number(sound: Sequence[SnapshotInfo], rules: RetentionConfig) -> Iterator[tuple[SnapshotInfo, Reason]]:
     for at, one in enumerate(reversed(sound[-rules.keep_last :] if rules.keep_last else []), start=1):
         yield one, Reason(Why.LAST, f"{at} of {rules.keep_last}")
+    for one in sound:
+        if shared := set(rules.keep_tags).intersection(one.tags):
+            yield one, Reason(Why.TAGGED, ", ".join(sorted(shared)))
     if rules.keep_within is not None and sound:
         since_utc = sound[-1].committed_utc - rules.keep_within
         yield from ((one, Reason(Why.WITHIN)) for one in sound if one.committed_utc >= since_utc)

@@ -124,3 +124,22 @@ def test_pins_and_holds(shore: Shore) -> None:
     shore.good("hold", "--remove", before[1], "--reason", "settled")
     shore.good("forget", before[1])
     assert shore.run("hold", "--remove", before[1]).code == 12
+
+
+def test_tags(shore: Shore) -> None:
+    shore.good("backup", "home", "--tag", "release", "--tag", "v=1")
+    before = ids(shore)
+    assert [one["snapshot_id"] for one in shore.good("snapshots", "--tag", "v=1", "--json").of("snapshot")] == before[
+        4:
+    ]
+    assert "old, v=1" in shore.good("tag", before[4], "--add", "old", "--remove", "release").stdout
+    assert "old, v=1" in shore.good("snapshots").stdout
+    assert shore.run("backup", "home", "--tag", "a b").code == 10
+    assert shore.run("tag", before[0]).code == 10
+    shore.good("tag", before[0], "--add", "temporary")
+    shore.good("forget", "--tag", "temporary")
+    assert ids(shore) == before[1:]
+    assert shore.run("forget", "--tag", "temporary").code == 12
+    assert shore.run("retain", "--rule", "keep_tags=odl").code == 3
+    tried = shore.good("retain", "--rule", "keep_tags=old,older", "--json").of("verdict")
+    assert [one["keep"] for one in tried] == [False, False, False, True]

@@ -32,6 +32,7 @@ class Attempt:
     run: Run
     source_id: str
     identity: str
+    tags: tuple[str, ...] = ()  # of the snapshot that it makes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ def run_backup(
     source: Source,
     *,
     identity: str = "",
+    tags: Sequence[str] = (),
     allow_empty: bool = False,
     accept_new: bool = False,
     run: Run,
@@ -28,7 +29,7 @@ def run_backup(
         FarshoreError: As the steps of `BackupSession` do; the run is recorded as failed and nothing is half committed.
     """
     session = BackupSession(
-        repository, source, identity=identity, allow_empty=allow_empty, accept_new=accept_new, run=run
+        repository, source, identity=identity, tags=tags, allow_empty=allow_empty, accept_new=accept_new, run=run
     )
     try:
         started = session.begin()

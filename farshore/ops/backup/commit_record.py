@@ -55,6 +55,7 @@ def new_commit(
         facts=captured.facts,
         quorum=repository.quorum,
         marks=captured.marks,
+        tags=attempt.tags,
         locks=state.locks.promised(committed_utc),
     )
     return sign_commit(repository.writing_keys(), commit, repository.clock.random_bytes(DETAILS_SALT_BYTES))

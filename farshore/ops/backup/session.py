@@ -8,6 +8,7 @@ dead.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -49,6 +50,7 @@ class BackupSession:
 
     Args:
         identity: A scheduled moment or event id; an attempt whose identity is committed at a quorum does nothing.
+        tags: Of the snapshot; words or key=value, as `model.is_tag` has them.
         allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
         accept_new: Accept that it is another source than that of the last snapshot: file system, host, cluster.
     """
@@ -59,6 +61,7 @@ class BackupSession:
         source: Source,
         *,
         identity: str = "",
+        tags: Sequence[str] = (),
         allow_empty: bool = False,
         accept_new: bool = False,
         run: Run,
@@ -67,7 +70,7 @@ class BackupSession:
         self._source = source
         self._run = run
         source_id = repository.source_id(source.name)
-        self._attempt = Attempt(run, source_id, identity)
+        self._attempt = Attempt(run, source_id, identity, tuple(tags))
         self._recorder = RunRecorder(repository, self._attempt, source.name)
         self._allow_empty = allow_empty
         self._accept_new = accept_new

@@ -5,7 +5,7 @@ docs/reference/format.md, section 5, and decision 0041. A maintainer's act like 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -110,6 +110,27 @@ def lift_keeping(repository: Repository, snapshot: str, keep: Keep, *, reason: s
         _Draft(head, Keep.NOT, None, tuple(sorted(one.hash for one in own)), NoteDetails(reason)) for head, own in found
     ]
     return _put(repository, drafts, "lift what keeps", run)
+
+
+def tag_snapshots(
+    repository: Repository, snapshots: Sequence[Snapshot], *, add: Collection[str], remove: Collection[str], run: Run
+) -> Noted:
+    """Add tags to snapshots and remove others, whether a backup or a note gave them. Repeatable.
+
+    Raises:
+        KeyMissing, FeatureMissing, LogForked, QuorumNotReached: As `keep_snapshots` says.
+    """
+    notes = read_notes(repository)
+    drafts = []
+    for one in snapshots:
+        lifted = [(name, tags) for name, tags in notes.tag_parts(one.commit) if not set(tags).isdisjoint(remove)]
+        left = {tag for _, tags in lifted for tag in tags}.difference(remove)
+        new = left.union(set(add).difference(notes.tags_of(one.commit)))
+        if lifted or new:
+            details = NoteDetails("", tuple(sorted(new)))
+            lifts = tuple(sorted(name for name, _ in lifted))
+            drafts.append(_Draft(one.commit, Keep.NOT, None, lifts, details))
+    return _put(repository, drafts, "tag", run)
 
 
 def list_kept(repository: Repository) -> list[KeptSnapshot]:

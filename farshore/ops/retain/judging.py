@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.access.query import last_checks
 from farshore.catalog import list_commits
-from farshore.catalog.notes import SignedNote, newest_sound_utc, read_notes
+from farshore.catalog.notes import SignedNote, newest_sound_utc, read_notes, with_tags
 from farshore.catalog.shrinking import has_shrunken
 from farshore.catalog.snapshots import Snapshot, list_snapshots, trusted
 from farshore.config import Config, RetentionConfig
@@ -18,6 +18,7 @@ from farshore.model import SourceId
 from farshore.replicas.repository import Repository
 from farshore.retention.rules import Reason, Verdict, Why, judge
 
+UNTAGGED = "untagged"  # its rules keep tagged snapshots alone, and none has such a tag: probably misspelled
 SHRUNKEN = "shrunken"  # the last complete snapshot has less than half of the one before
 
 
@@ -70,18 +71,34 @@ def judge_repository(
             raise SnapshotUnknown(f"there is no snapshot of a source {name}", "farshore snapshots lists them.")
     proven_utc = _proven_utc(repository)
     notes, newest_utc = read_notes(repository), newest_sound_utc(repository, list_commits(repository))
-    judged = []
-    for source_id, found in of_source.items():
-        name = found[0].source
-        if sources and name not in sources and source_id not in sources:
-            continue
-        rules = tried or config.source_retention.get(name, config.retention)
-        stopped = SHRUNKEN if not even_shrunken and _is_shrunken(found) else ""
-        proven = [one.snapshot_id for one in found if proven_utc is not None and one.committed_utc <= proven_utc]
-        kept = {one.snapshot_id: [*map(_reason, notes.keeping(one.commit, newest_utc))] for one in found}
-        verdicts = judge(found, rules, proven=proven, stopped=stopped, kept=kept)
-        judged.append(JudgedSource(name, source_id, rules, tuple(verdicts), stopped))
-    return sorted(judged, key=lambda one: (one.source, one.source_id))
+    return sorted(
+        (
+            _judge_source(
+                with_tags(found, notes), tried or config.source_retention.get(found[0].source, config.retention),
+                proven_utc, {one.snapshot_id: [*map(_reason, notes.keeping(one.commit, newest_utc))] for one in found},
+                even_shrunken=even_shrunken,
+            )
+            for source_id, found in of_source.items()
+            if not sources or found[0].source in sources or source_id in sources
+        ),
+        key=lambda one: (one.source, one.source_id),
+    )  # fmt: skip
+
+
+def _judge_source(
+    found: Sequence[Snapshot],
+    rules: RetentionConfig,
+    proven_utc: datetime | None,
+    kept: Mapping[str, Sequence[Reason]],
+    *,
+    even_shrunken: bool,
+) -> JudgedSource:
+    stopped = SHRUNKEN if not even_shrunken and _is_shrunken(found) else ""
+    if rules.keep_tags and rules.keeps_tagged_alone and not any(set(rules.keep_tags) & set(one.tags) for one in found):
+        stopped = UNTAGGED
+    proven = [one.snapshot_id for one in found if proven_utc is not None and one.committed_utc <= proven_utc]
+    verdicts = judge(found, rules, proven=proven, stopped=stopped, kept=kept)
+    return JudgedSource(found[0].source, found[0].source_id, rules, tuple(verdicts), stopped)
 
 
 def _reason(note: SignedNote) -> Reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,6 +164,7 @@ class Engine:
         *,
         need: Need = Need.WRITE,
         identity: str = "",
+        tags: Sequence[str] = (),
         allow_empty: bool = False,
         accept_new: bool = False,
     ) -> BackupResult:
@@ -173,6 +174,7 @@ class Engine:
                 repository,
                 source,
                 identity=identity,
+                tags=tags,
                 allow_empty=allow_empty,
                 accept_new=accept_new,
                 run=Run.start(self.clock),
