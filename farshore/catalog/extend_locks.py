@@ -15,7 +15,7 @@ from itertools import chain
 
 from farshore import limits
 from farshore.catalog.inventory import Inventory
-from farshore.catalog.needs import NeededObject, objects_of, objects_to_open, read_needs
+from farshore.catalog.needs import SHARED, NeededObject, objects_of, objects_shared, read_needs
 from farshore.errors import READ_ERRORS, NotFound
 from farshore.format import names
 from farshore.format.commit import Commit, ReplicaLock
@@ -25,7 +25,6 @@ from farshore.stores.base import ObjectInfo
 from farshore.stores.object_retention import Lock, LockMode, LockRule, grid_end
 
 _NOT_NEEDED = (names.LEASES, names.AUDIT, "probe/")  # by any snapshot
-_OF_ALL = (names.SLOTS, names.LOG, names.ACCEPTED)  # what all snapshots need, and what grows
 _SKEW = timedelta(hours=1)  # between the clocks of a service and of this host
 
 
@@ -85,12 +84,12 @@ class LockExtender:
             return
         packs = [one.name.rpartition("/")[2] for one in reused if one.kind is Kind.PACK]
         assured = self._assured(replica, promised, packs)
-        to_open = objects_to_open(replica, self._inventory.fragments_naming(replica.name, packs))
+        shared = objects_shared(replica, self._inventory.fragments_naming(replica.name, packs))
         planned = plan_extensions(
             rule,
             promised,
             self._repository.clock.now_utc(),
-            reused=(one.name for one in chain(reused, to_open)),
+            reused=(one.name for one in chain(reused, shared)),
             made=made,
             run_started_utc=self._started_utc,
             assured=assured,
@@ -115,7 +114,7 @@ class LockExtender:
                     return None
                 needs = read_needs(self._repository, replica, commit)
                 locked = {one.name for one in objects_of(commit, needs)}
-                listed = chain.from_iterable(replica.store.list(prefix) for prefix in _OF_ALL)
+                listed = chain.from_iterable(replica.store.list(prefix) for prefix, _ in SHARED)
                 older = {info.name for info in listed if _is_older(info, commit)}
             except NotFound:
                 continue

@@ -1,7 +1,7 @@
 """The objects that a snapshot needs: the one enumeration that backup, verify, heal, locks and prune all go by.
 
 A snapshot can be restored from a replica when every object of `objects_of` is whole there, and the replica can be
-opened with those of `objects_to_open`. No other module may enumerate the objects of a snapshot: one that it forgot
+opened with those of `objects_shared`. No other module may enumerate the objects of a snapshot: one that it forgot
 would be left unlocked, unchecked, or deleted. Needs are not sealed, so no key is needed for any of it.
 """
 
@@ -21,6 +21,11 @@ from farshore.format.object_kinds import Kind
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed.data_key import DATA_KEY_BYTES
 
+SHARED: tuple[tuple[str, Kind], ...] = (  # what all snapshots share beside the header and fragments, and what grows
+    (names.LOG, Kind.LOG), (names.ACCEPTED, Kind.ACCEPTED), (names.SLOTS, Kind.SLOT), (names.NOTES, Kind.NOTE),
+    (names.FORGOTTEN, Kind.TOMBSTONE), (names.UNFORGOTTEN, Kind.TOMBSTONE), (names.VERDICTS, Kind.VERDICT),
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class NeededObject:
@@ -37,7 +42,7 @@ def objects_of(head: CommitHead, needs: Needs) -> Iterator[NeededObject]:
     Its needs may name more than a restore reads, and what they name counts as needed.
 
     Index fragments are not among them, because packs can be read without any; nor are the objects that all snapshots
-    of a repository share (`objects_to_open`).
+    of a repository share (`objects_shared`).
     """
     for pack in needs.packs:
         yield NeededObject(names.pack(pack.pack_id), pack.bytes, Kind.PACK)
@@ -56,8 +61,10 @@ def own_objects(head: CommitHead) -> Iterator[NeededObject]:
         yield NeededObject(run.name, run.bytes, Kind.RUN)
 
 
-def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[NeededObject]:
-    """Yield the other objects that a restore from one replica reads: fragments, header, owner log, all key slots.
+def objects_shared(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[NeededObject]:
+    """Yield the other objects of one replica by which a restore reads and a snapshot stays, shared by all of them.
+
+    Fragments, header, and what `SHARED` names.
 
     Args:
         fragment_ids: The fragments of this replica that name packs of the snapshot.
@@ -68,7 +75,7 @@ def objects_to_open(replica: Replica, fragment_ids: Iterable[str]) -> Iterator[N
     for fragment_id in fragment_ids:
         yield NeededObject(names.fragment(fragment_id), None, Kind.FRAGMENT)
     yield NeededObject(names.HEADER, None, Kind.HEADER)
-    for prefix, kind in ((names.LOG, Kind.LOG), (names.ACCEPTED, Kind.ACCEPTED), (names.SLOTS, Kind.SLOT)):
+    for prefix, kind in SHARED:
         for info in replica.store.list(prefix):
             yield NeededObject(info.name, info.size, kind)
 

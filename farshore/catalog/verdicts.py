@@ -103,17 +103,23 @@ def read_verdict_objects(
 
 def join_verdicts(read: Mapping[str, Verdict]) -> Verdicts:
     """Return what verdicts say together."""
-    lifted = {one.hex() for verdict in read.values() for one in verdict.lifts}
-    quarantined: dict[bytes, tuple[str, ...]] = {}
     data_keys: dict[KeyId, dict[NeededKey, None]] = {}
-    for name, verdict in sorted(read.items()):
-        verdict_hash = names.parse_verdict(name) or ""
-        for pack_id in verdict.bad if verdict_hash not in lifted else ():
-            quarantined[pack_id] = (*quarantined.get(pack_id, ()), verdict_hash)
+    for _, verdict in sorted(read.items()):
         for key in verdict.data_keys:
             data_keys.setdefault(key.key_id, {})[key] = None
     proven = PackIds(pack_id for verdict in read.values() for pack_id in verdict.proven)
-    return Verdicts(proven, quarantined, {key_id: tuple(found) for key_id, found in data_keys.items()})
+    return Verdicts(proven, accusations(read), {key_id: tuple(found) for key_id, found in data_keys.items()})
+
+
+def accusations(read: Mapping[str, Verdict]) -> dict[bytes, tuple[str, ...]]:
+    """Return by pack the hashes of the verdicts that call it bad and that no verdict lifts, in order."""
+    lifted = {one.hex() for verdict in read.values() for one in verdict.lifts}
+    found: dict[bytes, tuple[str, ...]] = {}
+    for name, verdict in sorted(read.items()):
+        verdict_hash = names.parse_verdict(name) or ""
+        for pack_id in verdict.bad if verdict_hash not in lifted else ():
+            found[pack_id] = (*found.get(pack_id, ()), verdict_hash)
+    return found
 
 
 def may_prove(trust: TrustState, signer: str, verdict_hash: str) -> bool:

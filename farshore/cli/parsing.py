@@ -23,6 +23,7 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "restore",
     "warm",
     "verify",
+    "quarantine",
     "heal",
     "retain",
     "forget",

@@ -69,7 +69,7 @@ def print_trust(output: Output, report: TrustReport) -> None:
         packs = count_of(len(report.quarantined), "pack is", "packs are")
         output.warning(
             f"{packs} quarantined, {report.quarantined[0][:12]} first: not what its index says, so never reused; "
-            "'farshore verify --read-data' names the snapshots that need it",
+            "'farshore quarantine list' says why",
             "quarantined",
         )
     for one in report.certificates:

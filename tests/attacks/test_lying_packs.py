@@ -57,6 +57,20 @@ def test_content_to_come_and_content_that_is_there_restore_whatever_a_thief_clai
     assert lying in {name for _, name in victim.stored()}, "a quarantine removes nothing"
 
 
+def test_a_pack_that_somebody_lets_out_of_quarantine_is_found_again(victim: Victim) -> None:
+    victim.enroll("thief")
+    lying = plant(victim, "new").rpartition("/")[2]
+    assert found_lying(victim) == [lying]
+    (listed,) = victim.good("quarantine", "list").of("quarantined")
+    assert (listed["pack"], len(listed["verdicts"])) == (lying, 1)
+    assert victim.run("quarantine", "lift", "0" * 64, "--reason", "bad memory").code == 40
+    lifted = victim.good("quarantine", "lift", lying[:20], "--reason", "bad memory").of("lifted")
+    assert [one["packs"] for one in lifted] == [[lying]]
+    assert not victim.good("quarantine", "list").of("quarantined")
+    assert found_lying(victim) == [lying]
+    assert [one["pack"] for one in victim.good("quarantine", "list").of("quarantined")] == [lying]
+
+
 def _lost(victim: Victim) -> bool:
     victim.write(NEW)
     return victim.restored(victim.backup()) is None

@@ -1,7 +1,8 @@
-"""Leases, plans and tombstones, read by docs/reference/format.md, section 5, alone: part of `second_reader.py`."""
+"""Leases, plans, tombstones, notes and verdicts, by docs/reference/format.md, section 5: part of `second_reader.py`."""
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,34 @@ def keeping(root: Path, trust: Trust) -> dict[str, list[Json]]:
         if digest not in lifted and body["keep"] in ("pin", "hold"):
             kept.setdefault(body["commit"], []).append(body)
     return kept
+
+
+def rows(body: Json, key: str, width: int = 32) -> list[str]:
+    """Return the rows of a list of a verdict."""
+    data = base64.b64decode(body[key], validate=True)
+    found = [data[at : at + width].hex() for at in range(0, len(data), width)]
+    if len(data) % width or found != sorted(set(found)):
+        raise ValueError(f"{key} of a verdict is out of order")
+    return found
+
+
+def verdicts(root: Path, trust: Trust) -> tuple[set[str], set[str]]:
+    """Return the ids of the packs that readers have proved, and of those in quarantine."""
+    found: dict[str, Json] = {}
+    proven: set[str] = set()
+    for path in sorted(root.glob("verdicts/*")):
+        data = path.read_bytes()
+        if blake3(data).hexdigest() != path.name:
+            raise ValueError(f"{path} does not hash to its name")
+        body = signed(trust, data, "verdict", "verdicts/", ("verify", "maintain"), now=False)
+        if body is None or (body["format"], body["version"]) != ("farshore-verdict", 1):
+            continue
+        proves = any("restore" in one["rights"] for one in trust.signers(body["signer"], "verify"))
+        if trust.accepts(body["signer"], path.name) and (proves or any(trust.signers(body["signer"], "maintain"))):
+            found[path.name] = body
+            proven |= set(rows(body, "proven")) if proves else set()
+    lifted = {one for body in found.values() for one in rows(body, "lifts")}
+    return proven, {pack for name, body in found.items() if name not in lifted for pack in rows(body, "bad")}
 
 
 def condemned(root: Path, trust: Trust) -> set[str]:

@@ -40,7 +40,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
 from second_commits import Needs, read_commits, read_needs, unite
-from second_prune import condemned, decision, forgotten, keeping
+from second_prune import condemned, decision, forgotten, keeping, verdicts
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -349,6 +349,10 @@ class Reader:
     def keeping(self) -> dict[str, list[Json]]:
         """Return by commit the notes that keep it."""
         return keeping(self.root, self.trust)
+
+    def verdicts(self) -> tuple[set[str], set[str]]:
+        """Return the packs that are proved, and those in quarantine."""
+        return verdicts(self.root, self.trust)
 
     def condemned(self) -> set[str]:
         """Return the names that plans condemn."""

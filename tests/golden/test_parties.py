@@ -25,6 +25,7 @@ from farshore.ops.backup.backup import run_backup
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.ops.retain.annotate import keep_snapshots, lift_keeping
+from farshore.ops.verify.quarantine import lift_quarantine
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.plans import read_condemned
 from farshore.replicas.repository import Repository
@@ -133,6 +134,17 @@ def test_a_proven_pack_of_the_other_host_is_reused_and_a_lying_one_quarantined(
     theirs = {pack for pack, _, _ in by_id[MADE["laptop-2 1"]].packs}
     assert theirs & {pack for pack, _, _ in by_id[MADE["laptop-1 2"]].packs}
     assert all(bytes.fromhex(one) in found.proven for one in theirs)
+    proven, quarantined = reader.verdicts()
+    assert quarantined == {MADE["quarantined pack"]}
+    assert theirs <= proven
+    assert len(proven) == len(found.proven)
+
+
+def test_both_know_what_left_quarantine(copy: Path, repository: Repository, clock: StillClock) -> None:
+    before = open_as(copy, "identity").verdicts()[0]
+    lift_quarantine(repository, [MADE["quarantined pack"]], reason="a", run=Run.start(clock))
+    assert open_as(copy, "identity").verdicts() == (before, set())
+    assert not read_verdicts(repository).quarantined
 
 
 def test_ends_decide(reader: Reader) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import json
 import math
 import re
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,10 @@ from farshore.format.origin import Origin
 from farshore.format.pack_id import hash_pack
 from farshore.format.plan import PlanPart
 from farshore.format.tombstone import CounterTombstone, Tombstone
-from farshore.format.verdict import Verdict
+from farshore.format.verdict import SUBJECT, Verdict, decode_verdict, encode_verdict
 from farshore.model import SnapshotCounts
 from farshore.page_pool import make_pages
+from farshore.replicas.signed_texts import sign_text
 from farshore.sealed import domain_keys, key_tag
 from farshore.sealed.content_hash import ContentHash
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
@@ -234,6 +237,33 @@ def test_needs() -> None:
     body = bytes.fromhex(vector("needs")["needs"])
     assert encode_needs(the_needs()) == body
     assert decode_needs(body, "it") == the_needs()
+
+
+def the_verdict() -> Verdict:
+    key = NeededKey(DATA_KEY.key_id.hex(), KEYS.recipient_id.hex(), names.hash_of(TEXT))
+    return Verdict(
+        proven=(bytes.fromhex(vector("pack")["pack id"]),), data_keys=(key,), bad=(b"b" * 32,),
+        lifts=(blake3(TEXT).digest(),), reason="read whole by a verify", made_utc=datetime(2026, 1, 1, tzinfo=UTC),
+        log=(1, names.hash_of(TEXT)),
+    )  # fmt: skip
+
+
+def test_a_verdict() -> None:
+    body, signed = (bytes.fromhex(vector("verdict")[one]) for one in ("verdict", "signed"))
+    assert encode_verdict(the_verdict()) == body
+    assert decode_verdict(json.loads(body), "it") == the_verdict()
+    text = sign_text(SIGNING, SignedKind.VERDICT, SUBJECT, body)
+    assert text.startswith(body)
+    decoded = decode_signed(text, "it", limits.VERDICT_BYTES_MAX)
+    assert signing.verify(
+        SIGNING_KEY.verify_key, SignedKind.VERDICT, decoded.signature, fingerprint=SIGNING.fingerprint,
+        subject=SUBJECT, digest=blake3(body).digest(),
+    )  # fmt: skip
+    message = signing.signed_message(
+        SignedKind.VERDICT, fingerprint=SIGNING.fingerprint, key_hash=SIGNING_KEY.verify_key.key_hash, subject=SUBJECT,
+        digest=blake3(body).digest(),
+    )  # fmt: skip
+    assert message == signed
 
 
 def test_a_commit() -> None:

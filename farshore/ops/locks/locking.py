@@ -17,7 +17,7 @@ from farshore import limits
 from farshore.audit import run_rows
 from farshore.audit.rows import LockAction, LockRow
 from farshore.catalog.inventory import take_inventory
-from farshore.catalog.needs import objects_of, objects_to_open, read_needs
+from farshore.catalog.needs import objects_of, objects_shared, read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
 from farshore.format.commit import Commit
@@ -166,7 +166,7 @@ def objects_needed(repository: Repository, replica: Replica, commit: Commit) -> 
         raise inventory.failed[replica.name]
     fragments = inventory.fragments_naming(replica.name, [pack.pack_id for pack in needs.packs])
     needed = objects_of(commit, needs)
-    return sorted({one.name for one in chain(needed, objects_to_open(replica, fragments))})
+    return sorted({one.name for one in chain(needed, objects_shared(replica, fragments))})
 
 
 def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: ProgressCallback) -> list[_Seen]:

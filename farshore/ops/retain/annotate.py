@@ -16,8 +16,9 @@ from farshore.catalog.tombstones import forgotten_commits
 from farshore.errors import SnapshotProtected, SnapshotUnknown, StateUnknown
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.note import Keep, Note, NoteDetails
-from farshore.ops.retain.forget import put_signed, require_maintainer
+from farshore.ops.retain.forget import require_maintainer
 from farshore.replicas.lease_holder import known_log
+from farshore.replicas.put_signed import put_signed
 from farshore.replicas.repository import Repository
 from farshore.run import Run
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from farshore.catalog.snapshots import Snapshot
-from farshore.errors import FarshoreError, KeyMissing
+from farshore.errors import KeyMissing
 from farshore.format import names
 from farshore.format.tombstone import Tombstone, encode_tombstone
 from farshore.replicas.lease_holder import known_log
-from farshore.replicas.owner_log import check_writable, put_log
-from farshore.replicas.put_all import put_all
+from farshore.replicas.owner_log import check_writable
+from farshore.replicas.put_signed import put_signed
 from farshore.replicas.repository import Repository
 from farshore.replicas.signed_texts import sign_text
 from farshore.run import Run
@@ -76,21 +76,3 @@ def forget_snapshots(
         objects.append((names.tombstone(subject, names.hash_of(data)), data))
     failed = put_signed(repository, objects, "accepted the tombstones")
     return ForgottenSnapshots(tuple(one.snapshot_id for one in snapshots), failed)
-
-
-def put_signed(repository: Repository, objects: Sequence[tuple[str, bytes]], act: str) -> dict[str, str]:
-    """Put signed objects at every replica, each read back; return why it failed, by replica.
-
-    Raises:
-        QuorumNotReached: Fewer replicas than the quorum have them.
-    """
-    failed: dict[str, FarshoreError] = put_log(repository, repository.log) if repository.log is not None else {}
-    stores = {name: replica.store for name, replica in repository.replicas.items() if name not in failed}
-    failed |= put_all(
-        stores, objects, clock=repository.clock, read_back=True, first_bug=repository.first_bug
-    )  # fmt: skip
-    failed |= repository.unreachable
-    accepted = len(repository.configured) - len(failed)
-    if accepted < min(repository.quorum, len(repository.configured)):
-        raise repository.too_few(accepted, act, failed, "Bring the replicas back, then run this again.")
-    return {name: error.message for name, error in failed.items()}

@@ -18,11 +18,12 @@ from farshore.errors import SnapshotUnknown, StateUnknown
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.tombstone import CounterTombstone, Tombstone, encode_counter
-from farshore.ops.retain.forget import put_signed, require_maintainer
+from farshore.ops.retain.forget import require_maintainer
 from farshore.repair.copy_lease import copy_lease
 from farshore.replicas.lease_holder import known_log
 from farshore.replicas.owner_log import put_log
 from farshore.replicas.plans import read_condemned
+from farshore.replicas.put_signed import put_signed
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import sign_text
 from farshore.run import Run

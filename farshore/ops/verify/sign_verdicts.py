@@ -83,19 +83,6 @@ class VerdictWriter:
             yield Verdict(*some, (), REASON, self._repository.clock.now_utc(), log)
 
 
-def lift_quarantine(repository: Repository, verdicts: Sequence[str], reason: str) -> None:
-    """Lift what verdicts, by their hashes, say of bad packs.
-
-    Raises:
-        SourceNotEnrolled: The keys at hand sign nothing.
-        FarshoreError: No replica accepts it.
-    """
-    head = repository.trust.head
-    log = (head.number, head.hash) if head else (0, "")
-    lifts = tuple(bytes.fromhex(one) for one in verdicts)
-    _put(repository, Verdict((), (), (), lifts, reason, repository.clock.now_utc(), log))
-
-
 def _put(repository: Repository, verdict: Verdict) -> None:
     body = sign_text(repository.writing_keys(), SignedKind.VERDICT, SUBJECT, encode_verdict(verdict))
     name = names.verdict(names.hash_of(body))

@@ -15,13 +15,18 @@ from farshore import limits
 from farshore.access.unlock import Need
 from farshore.catalog.extend_locks import Assured, plan_extensions
 from farshore.catalog.needs import read_needs
-from farshore.catalog.snapshots import commits_with_holders
+from farshore.catalog.snapshots import commits_with_holders, resolve_snapshot
 from farshore.errors import LockDenied, LockUnsupported, QuorumNotReached, StoreDenied
 from farshore.format import names
 from farshore.format.commit import Commit, ReplicaLock
 from farshore.format.fragments import decode_fragment
+from farshore.format.note import Keep
+from farshore.ops.retain.annotate import keep_snapshots
+from farshore.ops.retain.forget import forget_snapshots
+from farshore.ops.retain.unforget import unforget_snapshot
 from farshore.replicas.repository import BackupSizes
 from farshore.results import BackupResult
+from farshore.run import Run
 from farshore.stores.base import ANY_OBJECT
 from farshore.stores.object_retention import LockMode, LockRule
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
@@ -31,6 +36,9 @@ from tests.unit.ops.tree_source import TreeSource
 
 DAY = timedelta(days=1)
 PERIOD = 10 * DAY
+SHARED = (
+    names.SLOTS, names.LOG, names.ACCEPTED, names.VERDICTS, names.NOTES, names.FORGOTTEN, names.UNFORGOTTEN,
+)  # fmt: skip
 LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": PERIOD}
 REFUSED = Fault(FaultKind.FAIL, LockDenied)
 
@@ -66,7 +74,7 @@ def needed(engine: Engine, commit: Commit, replica: str) -> set[str]:
         {names.pack(pack.pack_id) for pack in needs.packs}
         | {key.name for key in needs.data_keys}
         | {run.name for run in commit.all_runs}
-        | {name for name in there.keys() - folded if name.startswith((names.FRAGMENTS, names.SLOTS))}
+        | {name for name in there.keys() - folded if name.startswith((names.FRAGMENTS, *SHARED))}
         | {commit.name, names.HEADER}
     )
 
@@ -97,6 +105,7 @@ def test_a_month_of_nights_keeps_every_promise_with_few_extensions(engine: Engin
     """Each object is extended about once in five days, not every night, and never too late."""
     total, most = 0, 0
     packs = 0
+    _share(engine, source)
     for night in range(30):
         source.file(b"new-%d" % night, random.Random(1000 + night).randbytes(70_000))
         result = engine.backup(source)
@@ -111,6 +120,19 @@ def test_a_month_of_nights_keeps_every_promise_with_few_extensions(engine: Engin
         engine.clock.advance(DAY.total_seconds())
     assert total < packs * 30 / 4  # of every night's all: 30 times as many
     assert most < packs / 2
+
+
+def _share(engine: Engine, source: TreeSource) -> None:
+    """Put what all snapshots share beside slots and log: a verdict, a note, a tombstone and what counters it."""
+    run = Run.start(engine.clock)
+    kept, gone = (engine.backup(source).snapshot_id for _ in range(2))
+    engine.verify()
+    with engine.opened() as repository:
+        keep_snapshots(repository, [resolve_snapshot(repository, kept)], Keep.HOLD, reason="a", run=run)
+        forget_snapshots(repository, [resolve_snapshot(repository, gone)], reason="b", rule="", run=run)
+        unforget_snapshot(repository, gone, reason="c", run=run)
+    for prefix in (names.VERDICTS, names.NOTES, names.FORGOTTEN, names.UNFORGOTTEN):
+        assert engine.objects("a", prefix), prefix
 
 
 def test_a_replica_whose_lock_cannot_be_extended_does_not_commit(engine: Engine, source: TreeSource) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -13,10 +14,12 @@ import numpy.typing as npt
 import pytest
 from blake3 import blake3
 
+from farshore import limits
 from farshore.access.unlock import Need
 from farshore.catalog import verdicts
 from farshore.catalog.verdicts import Verdicts, read_verdicts
 from farshore.config import Dedupe
+from farshore.errors import KeyMissing, ObjectNotFound, QuorumNotReached, StoreUnavailable
 from farshore.format import names
 from farshore.format.needs import NeededKey
 from farshore.format.verdict import SUBJECT, Verdict, encode_verdict
@@ -24,12 +27,14 @@ from farshore.ops.setup.enroll import enroll
 from farshore.ops.setup.initialize import write_credential
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.ops.setup.revoke import apply_revocation, plan_revocation
-from farshore.ops.verify.sign_verdicts import lift_quarantine
+from farshore.ops.verify.quarantine import LiftedQuarantine, lift_quarantine, list_quarantine
 from farshore.replicas.signed_texts import sign_text
+from farshore.run import Run
 from farshore.sealed import KeySet, Role
 from farshore.sealed.data_key import DataKey, generate_data_key, seal_data_key
 from farshore.signing import SignedKind
 from farshore.trust.actions import Revocation, Right
+from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.liar import deduping, keys_of, lying_pack, member, plant
@@ -230,13 +235,74 @@ def test_of_a_revoked_verifier_counts_what_its_revocation_names(engine: Engine) 
     assert set(counting(engine).quarantined) == proven, "the list decides, in either direction"
 
 
-def test_a_quarantine_is_lifted_by_naming_its_verdict(engine: Engine) -> None:
+def _lift(engine: Engine, *packs: str, need: Need = Need.READ) -> LiftedQuarantine:
+    with engine.opened(need) as repository:
+        return lift_quarantine(repository, packs, reason="bad memory at the verifier", run=Run.start(engine.clock))
+
+
+def test_a_pack_leaves_quarantine_and_the_others_of_its_verdicts_stay(engine: Engine) -> None:
     (pack,) = packs(engine)
-    mistaken = signed(engine, _reader_keys(engine), lying=[pack])
-    assert counting(engine).quarantined == {pack: (mistaken,)}
-    with engine.opened(Need.READ) as repository:
-        lift_quarantine(repository, [mistaken], "bad memory at the verifier")
+    other, third = b"o" * 32, b"t" * 32
+    both = signed(engine, _reader_keys(engine), lying=sorted([pack, other]))
+    alone = signed(engine, _reader_keys(engine), lying=sorted([pack, third]), proven=[b"p" * 32])
+    kept = signed(engine, _reader_keys(engine), lying=[third])
+    assert counting(engine).quarantined == {
+        pack: tuple(sorted([both, alone])), other: (both,), third: tuple(sorted([alone, kept])),
+    }  # fmt: skip
+    assert _lift(engine, pack.hex()[:12]).packs == (pack.hex(),)
+    found = counting(engine)
+    assert found.quarantined.keys() == {other, third}
+    assert found.quarantined[third] == (kept,)
+    assert b"p" * 32 in found.proven, "what else a lifted verdict says counts on"
+    with engine.opened(Need.NONE) as repository:
+        listed = list_quarantine(repository)
+    assert {(one.pack, one.reasons) for one in listed} == {(other.hex(), ("planted",)), (third.hex(), ("planted",))}
+    laptop = member(engine, "laptop")
+    assert engine.verify().proven == 1
+    assert laptop.backup(source_of(laptop, "laptop")).counts.bytes_new == 0, "it is reused again"
+
+
+def test_a_verify_puts_a_pack_that_lies_back(engine: Engine) -> None:
+    lying = lie(engine, member(engine, "thief"))
+    engine.verify()
+    _lift(engine, lying.hex())
     assert not counting(engine).quarantined
+    assert engine.verify().quarantined == (lying.hex(),)
+    assert set(counting(engine).quarantined) == {lying}
+
+
+def test_a_lift_needs_the_right_and_a_pack_that_is_meant(engine: Engine) -> None:
+    signed(engine, _reader_keys(engine), lying=[b"aa" + b"1" * 30, b"aa" + b"2" * 30])
+    laptop = member(engine, "laptop")
+    with pytest.raises(KeyMissing):
+        _lift(laptop, "6161", need=Need.WRITE)
+    for text in ("6161", "ffff", ""):
+        with pytest.raises(ObjectNotFound):
+            _lift(engine, text)
+    assert len(counting(engine).quarantined) == 2
+
+
+def test_a_lift_that_stops_in_the_middle_frees_nothing_that_was_not_named(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "VERDICT_ROWS_MAX", 1)
+    (pack,) = packs(engine)
+    others = [b"a" * 32, b"b" * 32, b"c" * 32]
+    for one in others:
+        signed(engine, _reader_keys(engine), lying=sorted([pack, one]))
+    for left in range(0, 20, 3):  # of three puts of what is said again and three of what is lifted, at each replica
+        puts = iter(range(left))
+
+        def plan(verb: str, name: str, *_: object) -> Fault | None:
+            stops = verb == "put" and name.startswith(names.VERDICTS) and next(puts, None) is None  # noqa: B023
+            return Fault(FaultKind.FAIL, StoreUnavailable) if stops else None
+
+        engine.wrap = lambda _, store: FaultyStore(store, clock=engine.clock, plan=plan)
+        with contextlib.suppress(QuorumNotReached, ObjectNotFound):
+            _lift(engine, pack.hex())
+        engine.wrap = lambda _, store: store
+        assert set(others) <= counting(engine).quarantined.keys(), left
+    assert counting(engine).quarantined.keys() == set(others)
 
 
 def test_a_replica_that_was_away_gets_verdicts_from_a_heal(engine: Engine) -> None:
