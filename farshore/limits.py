@@ -64,6 +64,7 @@ MANIFEST_GROUP_BYTES_MAX = 64 * MIB  # or of fewer rows, where paths, attributes
 MANIFEST_ROWS_PER_GROUP = 16 * 1024  # a row group in memory is about 8 MB
 FRAGMENT_FOOTERS_BYTES = 4 * MIB  # a fragment ends here too: of tiny files those of 64 packs would be near a gigabyte
 FRAGMENT_PACKS_MAX = 64  # an index fragment covers at most this many packs, so a killed run keeps most of its work
+INDEX_MEMORY_BYTES = 512 * MIB  # of chunks in memory: 12 million; a larger index is a file that is mapped
 FOLD_FRAGMENTS_MIN = 8  # fragments of a like size are folded into one; each level is this many times as large
 FOLD_LEVEL_BYTES = 64 * KIB  # of the first level: the fragment of a usual night
 FOLD_BYTES_MAX = 60 * MIB  # a fold is no larger; from half of it on a fragment is folded no more

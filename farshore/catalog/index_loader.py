@@ -39,7 +39,7 @@ def load_index(
     """
     wanted = None if chunk_ids is None else IdRows(chunk_ids)
     packs = IdRows(np.frombuffer(bytes.fromhex("".join(pack.pack_id for pack in needs.packs)), PACK_ID_DTYPE))
-    loading = _Loading(packs, wanted)
+    loading = _Loading(repository, packs, wanted)
     for footers in _fragments(repository, reader) if len(packs) else ():
         loading.add(footers)
         if loading.found.all():
@@ -54,7 +54,7 @@ def load_index(
     lacking = chunk_ids is not None and bool((index.find(chunk_ids) == ABSENT).any())
     if not len(packs) or (loading.found.all() and not lacking):
         return index
-    return _joined(index, load_other_packs(repository, reader, index, chunk_ids))
+    return _joined(repository, index, load_other_packs(repository, reader, index, chunk_ids))
 
 
 def load_other_packs(
@@ -66,7 +66,7 @@ def load_other_packs(
     a bound.
     """
     wanted = None if chunk_ids is None else IdRows(chunk_ids)
-    loading = _Loading(IdRows(np.zeros(0, PACK_ID_DTYPE)), wanted)
+    loading = _Loading(repository, IdRows(np.zeros(0, PACK_ID_DTYPE)), wanted)
     seen: dict[bytes, None] = {one.tobytes(): None for one in known.packs.pack_ids}
     named = len(seen)
 
@@ -90,11 +90,11 @@ def load_other_packs(
 class _Loading:
     """Joins footers, each pack once. Some packs are looked for, and all of their chunks, or some, are kept."""
 
-    def __init__(self, packs: IdRows, wanted: IdRows | None) -> None:
+    def __init__(self, repository: Repository, packs: IdRows, wanted: IdRows | None) -> None:
         self._packs = packs
         self._wanted = wanted
         self.found = np.zeros(len(packs), dtype=bool)
-        self.join = FootersJoin()
+        self.join = FootersJoin(repository.cache.open_unnamed)
 
     def add(self, footers: Footers) -> None:
         """Join the packs that are looked for and were not found yet."""
@@ -107,8 +107,8 @@ class _Loading:
             self.join.add(footers, chosen, kept)
 
 
-def _joined(first: ChunkIndex, second: ChunkIndex) -> ChunkIndex:
-    join = FootersJoin()
+def _joined(repository: Repository, first: ChunkIndex, second: ChunkIndex) -> ChunkIndex:
+    join = FootersJoin(repository.cache.open_unnamed)
     for one in (first, second):
         join.add(one.packs, np.ones(len(one.packs), dtype=bool))
     return ChunkIndex(join.finish())

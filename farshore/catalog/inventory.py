@@ -146,7 +146,7 @@ def take_inventory(
     fragment_reader = FragmentReader(repository, trust)
     listed = ListedPacks(listings)
     del listings
-    builder = _InventoryBuilder(listed, fragments, trust)
+    builder = _InventoryBuilder(listed, fragments, trust, FootersJoin(repository.cache.open_unnamed))
     with ThreadPoolExecutor(_THREADS) as pool:
         numbers = {one: number for number, one in enumerate(fragment_ids)}
         reading = _in_order(
@@ -177,11 +177,13 @@ def take_inventory(
 class _InventoryBuilder:
     """Reads the fragments of a repository one after the other, so that only one is in memory."""
 
-    def __init__(self, listed: ListedPacks, fragments: Mapping[str, Mapping[str, int]], trust: PackTrust) -> None:
+    def __init__(
+        self, listed: ListedPacks, fragments: Mapping[str, Mapping[str, int]], trust: PackTrust, join: FootersJoin
+    ) -> None:
         self.lacking = {name: Lacking() for name in fragments}
         self._fragments = fragments
         self._trust = trust
-        self.join = FootersJoin()
+        self.join = join
         self.numbers = np.full(len(listed), ABSENT, np.int64)
         self._listed = listed
         self._joined = 0

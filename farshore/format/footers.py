@@ -7,8 +7,8 @@ million chunks that is as much again as the chunks. Pure; docs/reference/format.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -87,9 +87,17 @@ class Footers(Sequence[PackedFooter]):
 
 
 class FootersJoin:
-    """Joins footers into one set of tables, holding little more than the result meanwhile. One use; one thread."""
+    """Joins footers into one set of tables, holding little more than the result meanwhile. One use; one thread.
 
-    def __init__(self) -> None:
+    Args:
+        open_file: Opens an empty, unbuffered file for the chunks once they exceed `memory_bytes`; the result then maps
+            it, so that the kernel keeps of it as much as memory is free for. It may have no name. Where it cannot be
+            written, chunks stay in memory.
+    """
+
+    def __init__(
+        self, open_file: Callable[[], IO[bytes]] | None = None, *, memory_bytes: int = limits.INDEX_MEMORY_BYTES
+    ) -> None:
         self._pack_ids = _Column(PACK_ID_DTYPE)
         self._pack_bytes = _Column(np.dtype("<u8"))
         self._origins: dict[Origin, int] = {}
@@ -97,7 +105,7 @@ class FootersJoin:
         self._origin_ends = _Column(np.dtype("<u4"))
         self._segments = _Column(SEGMENT_DTYPE)
         self._segment_ends = _Column(np.dtype("<u4"))
-        self._chunks = _Column(CHUNK_DTYPE)
+        self._chunks = _SpillingColumn(CHUNK_DTYPE, open_file, memory_bytes)
         self._chunk_ends = _Column(np.dtype("<u4"))
         for ends in (self._origin_ends, self._segment_ends, self._chunk_ends):
             ends.extend(np.zeros(1, "<u4"))
@@ -151,6 +159,53 @@ class _Column:
         self._table.resize(self.count, refcheck=False)
         self._table.flags.writeable = False
         return self._table
+
+
+class _SpillingColumn(_Column):
+    """A table that goes on in a file from a size on."""
+
+    def __init__(self, dtype: np.dtype[Any], open_file: Callable[[], IO[bytes]] | None, memory_bytes: int) -> None:
+        super().__init__(dtype)
+        self._open_file = open_file
+        self._memory_bytes = memory_bytes
+        self._file: IO[bytes] | None = None
+
+    def extend(self, rows: Table) -> None:
+        if self._open_file and (self.count + len(rows)) * self._table.dtype.itemsize > self._memory_bytes:
+            try:
+                self._write(rows, self._open_file)
+            except OSError:  # the disk is full, or is none: what is written is read again
+                self._open_file = None
+                self._read_back()
+            else:
+                self.count += len(rows)
+                return
+        super().extend(rows)
+
+    def finish(self) -> Table:
+        return super().finish() if self._file is None else self._mapped(self._file)
+
+    def _write(self, rows: Table, open_file: Callable[[], IO[bytes]]) -> None:
+        if self._file is None:
+            file = open_file()
+            _write_all(file, self._table[: self.count])
+            self._file, self._table = file, np.zeros(0, self._table.dtype)
+        _write_all(self._file, rows)
+
+    def _read_back(self) -> None:
+        if self._file is not None and self.count:
+            self._table = np.array(self._mapped(self._file))
+        self._file = None
+
+    def _mapped(self, file: IO[bytes]) -> Table:
+        return np.memmap(file, self._table.dtype, "r", shape=(self.count,)).view(np.ndarray)
+
+
+def _write_all(file: IO[bytes], rows: Table) -> None:
+    """Write rows. `ndarray.tofile` would hide errors in a buffer of its own."""
+    left = np.ascontiguousarray(rows).view(np.uint8).data
+    while left:
+        left = left[file.write(left) :]
 
 
 def _extend(rows: _Column, ends: _Column, new: Table, starts: Table, packs: Table, some: Table | None) -> None:

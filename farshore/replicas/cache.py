@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 _MODE_PRIVATE = 0o700
 _UNFINISHED = ".new-"  # how the names of files begin that are still being written
@@ -53,6 +54,15 @@ class ObjectCache:
                 except BaseException:
                     new.unlink()
                     raise
+
+    def open_unnamed(self) -> IO[bytes]:
+        """Open an empty, unbuffered file without a name beside the cached ones; its space is free once it is closed.
+
+        Raises:
+            OSError: The cache is read-only, or its disk is full.
+        """
+        self._root.mkdir(mode=_MODE_PRIVATE, parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=self._root, buffering=0)
 
     def put_file(self, name: str, source: Path) -> None:
         """Move a file of the same file system into the cache."""

@@ -52,6 +52,7 @@ class Build:
     resident_a_chunk: float
     peak_a_chunk: float
     lookups: dict[str, float]
+    anonymous_bytes: int = 0  # at its peak, mapped files left out; results before 2026-11-30 lack it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 import pytest
@@ -100,6 +105,58 @@ def test_joining_many_grows_in_place_and_leaves_nothing_over() -> None:
     assert footers.nbytes == rows * 44 + 500 * (20 + 32 + 8 + 4) + 3 * 4 * 501
     with pytest.raises(ValueError, match="read-only"):
         footers.chunks["length"] = 1
+
+
+@pytest.mark.parametrize("memory", [0, 44, 500, 10**6])
+def test_a_large_table_goes_on_in_a_file_and_reads_the_same(memory: int) -> None:
+    opened: list[IO[bytes]] = []
+
+    def open_file() -> IO[bytes]:
+        opened.append(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        return opened[-1]
+
+    packs = [packed(ORIGINS[:1], [number % 5]) for number in range(50)]
+    join = FootersJoin(open_file, memory_bytes=memory)
+    for pack in packs:
+        join.add(join_footers([pack]), mask(1))
+    footers = join.finish()
+    assert plain(footers) == plain(packs)
+    assert len(opened) == (memory < 10**6)
+    for file in opened:
+        assert file.seek(0, os.SEEK_END) == len(footers.chunks) * 44
+        file.close()
+    assert plain(footers) == plain(packs), "it is mapped, whoever closes the file"
+    with pytest.raises(ValueError, match="read-only"):
+        footers.chunks["length"] = 1
+
+
+@pytest.mark.parametrize("writable", [0, 10, 1000])
+def test_where_the_disk_is_full_the_rest_stays_in_memory(writable: int) -> None:
+    """A file that grows to so many bytes and no further: RLIMIT_FSIZE in a process of its own, as a full disk is."""
+    program = f"""
+import resource, signal, tempfile
+import numpy as np
+from tests.unit.format.test_footers import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+file = tempfile.TemporaryFile(buffering=0)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({writable}, {writable}))
+packs = [packed(ORIGINS[:1], [number % 5]) for number in range(50)]
+join = FootersJoin(lambda: file, memory_bytes=0)
+for pack in packs:
+    join.add(join_footers([pack]), mask(1))
+assert plain(join.finish()) == plain(packs)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_where_no_file_can_be_opened_all_stays_in_memory() -> None:
+    def refuse() -> IO[bytes]:
+        raise PermissionError
+
+    join = FootersJoin(refuse, memory_bytes=0)
+    join.add(join_footers(PACKS), mask(1, 1, 1, 1))
+    assert plain(join.finish()) == plain(PACKS)
 
 
 @pytest.mark.parametrize(
