@@ -36,11 +36,11 @@ class PagePool:
     """Pages of one size that are used again once the last view of them is gone. Safe from any thread.
 
     A view holds a reference to its mapping, however it was sliced or passed on, so pages without any are unused. Memory
-    from `take` is not cleared: it has the bytes of its last user.
+    from the pool is not cleared: it has the bytes of its last user.
 
     Args:
         page_bytes: The largest length that is kept; less than half of it is not, or many small ones would hold much.
-        kept_max: From here on, those in use included, unused ones go back to the system at the next `take`. So pages
+        kept_max: From here on, those in use included, unused ones go back to the system at the next call. So pages
             that are out for long cost no more than they are, however many were out at once before.
     """
 

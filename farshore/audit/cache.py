@@ -27,7 +27,7 @@ from farshore.audit.rights import claim_columns
 from farshore.audit.rows import SCHEMA_VERSION, Claim
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.seal_cache import SealCache
-from farshore.audit.tables import claims_in, decode_table, encode_empty
+from farshore.audit.tables import claims_in, decode_groups, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.host_resources import CACHE, unusable
@@ -122,7 +122,8 @@ def drop_damaged(root: Path, tables: Iterable[str], cache: SealCache) -> bool:
             continue  # another process has just dropped it
         if names.is_whole(name, data):
             try:
-                decode_table(names.table_of(name) or "", name, data)
+                for _ in decode_groups(names.table_of(name) or "", name, data):
+                    pass
                 continue
             except ObjectCorrupt:
                 cache.claims[name] = None

@@ -7,7 +7,8 @@ such a file has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from farshore.audit.rights import claim_columns
 from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow, Claim
 from farshore.audit.schema import PARTITION_COLUMN, STAMP_COLUMNS, TABLES, Column, ColumnType, Kind, ListOf, Struct
 from farshore.errors import Bug, ObjectCorrupt
+from farshore.format.bounded_parquet import BoundedParquet
 
 _SMALL_ROWS_MAX = 1000  # of so many rows engines gain nothing by statistics; zstd finds what repeats
 
@@ -30,6 +32,7 @@ _ARROW: Mapping[Kind, pa.DataType] = {
     Kind.BOOL: pa.bool_(),
     Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
+_GROUP_BYTES = limits.PARQUET_GROUP_BYTES_MAX // 4  # of a row group: readers refuse one beyond all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,14 @@ def encode_rows(table: str, rows: Sequence[AuditRow], stamp: Stamp) -> bytes:
 
 def _written(rows: pa.Table) -> bytes:
     small = rows.num_rows <= _SMALL_ROWS_MAX
+    repeats = [] if small else [name for name in rows.column_names if _packs_by_dictionary(rows.column(name))]
+    group_rows = rows.num_rows * _GROUP_BYTES // max(rows.nbytes, _GROUP_BYTES)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink, rows.schema, compression="zstd", version="2.6", store_schema=False, write_page_checksum=True,
-        use_dictionary=not small, write_statistics=not small,
+        use_dictionary=repeats, write_statistics=not small,
     ) as writer:  # fmt: skip
-        writer.write_table(rows)
+        writer.write_table(rows, row_group_size=max(group_rows, 1))
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
@@ -93,7 +98,7 @@ def encode_empty(table: str) -> bytes:
 
 
 def decode_table(table: str, name: str, data: bytes) -> pa.Table:
-    """Return the rows of one file, every page's checksum verified.
+    """Return the rows of one file, every page's checksum verified. Memory grows with the rows.
 
     A file of a later schema version may have more columns; they are left out. One of an earlier version may have fewer:
     columns that may be NULL are NULL there.
@@ -101,43 +106,46 @@ def decode_table(table: str, name: str, data: bytes) -> pa.Table:
     Raises:
         ObjectCorrupt: The bytes are no such file; the message names it.
     """
+    return pa.concat_tables(decode_groups(table, name, data))
+
+
+def decode_groups(table: str, name: str, data: bytes) -> Iterator[pa.Table]:
+    """Yield the rows of one file in one or more tables, each no larger than a row group may be. As `decode_table`."""
     schema = arrow_schema(table)
-    try:
-        with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-            found = file.read()
-        return pa.Table.from_arrays([_found(found, field) for field in schema], schema=schema)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
+    for found in _groups(name, data, schema.names):
+        try:
+            yield pa.Table.from_arrays([_found(found, field) for field in schema], schema=schema)
+        except (pa.ArrowException, ValueError, KeyError) as error:
+            raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
 
 
 def claims_in(table: str, name: str, data: bytes) -> list[Claim]:
-    """Return the claims of the rows of a file, each once. Reads the columns that make them, and no others.
+    """Return the claims of the rows of a file, each once. Decodes the columns that make them, and no others.
 
     Raises:
         ObjectCorrupt: The bytes are no file of this table, or it has columns of another type, whose names differ from
-            ours by case, or more rows than any of ours: engines would read it in ways that differ.
+            ours by case, more rows than any of ours, or needs more memory than its stored bytes allow: engines would
+            read it in ways that differ.
     """
-    wanted = claim_columns(table)
+    file = _open(name, data)
+    file.check()
+    _check_columns(table, name, file)
+    here = [one for one in claim_columns(table) if one in file.names]
+    if not here or not file.groups:
+        return []
     try:
-        with pq.ParquetFile(
-            pa.BufferReader(data), page_checksum_verification=True, read_dictionary=list(wanted)
-        ) as file:
-            _check_columns(table, name, file)
-            here = [one for one in wanted if one in file.schema_arrow.names]
-            found = file.read(columns=here) if here else None
-        if found is None:
-            return []
+        found = pa.concat_tables([file.read(group, here) for group in range(file.groups)])
         values = [_texts(found, one) if one in here else [""] * found.num_rows for one in Claim._fields]
         return sorted({Claim(*row) for row in zip(*values, strict=True)})
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise ObjectCorrupt(f"audit file {name} is damaged: {_first_line(error)}") from error
 
 
-def _check_columns(table: str, name: str, file: pq.ParquetFile) -> None:
+def _check_columns(table: str, name: str, file: BoundedParquet) -> None:
     if file.metadata.num_rows > limits.AUDIT_FILE_ROWS_MAX:
         raise ObjectCorrupt(f"audit file {name} has {file.metadata.num_rows} rows, more than any of ours")
     ours = {field.name: field for field in arrow_schema(table)}
-    found = list(file.schema_arrow)
+    found = list(file.schema)
     if len({field.name.lower() for field in found}) != len(found):
         raise ObjectCorrupt(f"audit file {name} has two columns of one name")
     for field in found:
@@ -149,14 +157,25 @@ def _check_columns(table: str, name: str, file: pq.ParquetFile) -> None:
 
 
 def _is_column(found: pa.Field, ours: pa.Field | None) -> bool:
-    if ours is None:
-        return False
-    is_read_as_dictionary = pa.types.is_dictionary(found.type)
-    return bool((found.type.value_type if is_read_as_dictionary else found.type) == ours.type)
+    return ours is not None and bool(found.type == ours.type)
 
 
 def _texts(table: pa.Table, column: str) -> list[str]:
     return [one or "" for one in table.column(column).to_pylist()]
+
+
+def _open(name: str, data: bytes) -> BoundedParquet:
+    return BoundedParquet(io.BytesIO(data), label=f"audit file {name}", checksums=True)
+
+
+def _groups(name: str, data: bytes, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield some columns of each row group, those of them that are there; of a file without row groups, no rows."""
+    file = _open(name, data)
+    chosen = [one for one in names if one in file.names]
+    if not file.groups:
+        yield file.schema.empty_table().select(chosen)
+    for group in range(file.groups):
+        yield file.read(group, chosen)
 
 
 def _found(table: pa.Table, field: pa.Field) -> pa.Array:
@@ -218,6 +237,29 @@ def _struct(struct: Struct, item: Any) -> dict[str, Any]:
         name: _text(value) if kind is Kind.TEXT else value
         for (name, kind), value in zip(struct.fields, values, strict=True)
     }
+
+
+def _packs_by_dictionary(column: pa.ChunkedArray) -> bool:
+    """Whether a column has room even if each row had its longest text: so readers reckon where it has a dictionary."""
+    return all(
+        leaf.nbytes * len(leaf) <= _GROUP_BYTES or _longest(leaf) * len(leaf) <= _GROUP_BYTES
+        for chunk in column.chunks
+        for leaf in _leaves(chunk)
+    )
+
+
+def _longest(leaf: pa.Array) -> int:
+    return max(len(str(one).encode()) for one in leaf.to_pylist())
+
+
+def _leaves(array: pa.Array) -> Iterator[pa.Array]:
+    """Yield the arrays of values that a column is stored as."""
+    if pa.types.is_list(array.type) or pa.types.is_struct(array.type):
+        parts = array.flatten()
+        for part in parts if isinstance(parts, list) else [parts]:
+            yield from _leaves(part)
+    else:
+        yield array
 
 
 def _text(value: str) -> str:

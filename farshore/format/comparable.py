@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from farshore.errors import ObjectCorrupt
 from farshore.format import arrow as pc
 from farshore.format import columns
 from farshore.format.entries import columns_of, kind_of
-from farshore.format.extents import view_extents
+from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.format.manifest import WHOLE
 from farshore.model import EntryKind
 
@@ -72,10 +73,16 @@ class Comparable:
         return np.array([_TYPES.get(kind_of(text), 0) for text in distinct], np.int64)[rows]
 
     def chunk_ids(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return the chunks of all extents (`V32`), and for each row where its own begin and end among them."""
+        """Return the chunks of all extents (`V32`), and for each row where its own begin and end among them.
+
+        Raises:
+            ObjectCorrupt: The extents of a row are cut short.
+        """
         data, ends = columns.binary_buffers(self._table.column("extents"))
+        if (ends % EXTENT_BYTES).any():
+            raise ObjectCorrupt("an entry's extents are cut short")
         extents = view_extents(data)
-        return ends // extents.dtype.itemsize, np.ascontiguousarray(extents["chunk"])
+        return ends // EXTENT_BYTES, np.ascontiguousarray(extents["chunk"])
 
     def file_extents(self) -> memoryview:
         """Return the extents of all files, in the order of the rows, end to end."""

@@ -30,5 +30,7 @@ def decode_extents(data: bytes) -> list[Extent]:
 
 
 def view_extents(data: bytes | memoryview) -> npt.NDArray[Any]:
-    """Return an array of `EXTENT_DTYPE` over the bytes, without a copy."""
+    """Return an array of `EXTENT_DTYPE` over the bytes, without a copy; raises `ObjectCorrupt` as above."""
+    if len(data) % EXTENT_BYTES:
+        raise ObjectCorrupt("an entry's extents are cut short")
     return np.frombuffer(data, EXTENT_DTYPE)

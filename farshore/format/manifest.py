@@ -6,10 +6,9 @@ batches, so memory does not grow with the number of entries.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +19,9 @@ from farshore.errors import ObjectCorrupt
 from farshore.format import arrow as pc
 from farshore.format import choosing, columns, entries
 from farshore.format.assembling import Assembly
+from farshore.format.bounded_parquet import UNREADABLE, BoundedParquet, File
 from farshore.format.choosing import Choice
 from farshore.model import Entry
-
-File = IO[bytes] | io.RawIOBase
 
 WHOLE = "whole"
 CHANGING = "changing"
@@ -54,6 +52,7 @@ SCHEMA = pa.schema([
 _DICTIONARY_COLUMNS = ["kind", "user", "group", "state", "mode", "uid", "gid", "device", "page_bytes"]
 _UNSIGNED = ("inode", "device", "rdev")  # kept as the signed numbers with the same bits: inodes may use all 64
 _ROW_COLUMNS = (*entries.ENTRY_COLUMNS, "content_hash", "extents", "state")
+_XATTR_BYTES = 16  # of an extended attribute beside name and value
 _ROWS_AT_ONCE = 2048  # a row is 2 kB as Python values: a whole row group would be more than all else
 
 
@@ -137,9 +136,10 @@ class ManifestWriter:
             self._parts.append((None, len(self._rows), 1))
         self._rows.append(row)
         entry = row.entry
-        size = len(entry.path) + len(entry.target) + len(row.extents)
+        path_bytes = len(entry.path) * (2 if entry.path.isascii() else 5)  # with the path as text, each byte as `\\xNN`
+        size = path_bytes + len(entry.target) + len(row.extents)
         if entry.xattrs:
-            size += sum(len(name) + len(value) for name, value in entry.xattrs)
+            size += sum(len(name) + len(value) + _XATTR_BYTES for name, value in entry.xattrs)
         self._grow(1, size)
 
     def add_slice(self, table: pa.Table, start: int = 0, count: int | None = None) -> None:
@@ -186,23 +186,17 @@ class ManifestWriter:
             self._writer.write_table(self._assembly.pop(count), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
 
 
-_UNREADABLE = (pa.ArrowException, OSError, LookupError, ValueError)  # names of columns may be no text at all
-
-
 class ManifestReader:
     """Reads a manifest from a seekable file-like object, one row group at a time. One thread."""
 
     def __init__(self, file: File) -> None:
-        try:
-            self._file = pq.ParquetFile(file)
-            lacking = set(SCHEMA.names) - set(self._file.schema_arrow.names)
-            leaves = self._file.metadata.schema
-            paths = [leaves.column(at).path for at in range(len(leaves))]
-        except _UNREADABLE as error:
-            raise ObjectCorrupt(f"a manifest is not readable Parquet: {error}") from error
-        if lacking or "path" not in paths:
+        self._file = BoundedParquet(file, label="a manifest", large=("extents",))
+        if set(SCHEMA.names) - set(self._file.names) or "path" not in self._file.leaves:
             raise ObjectCorrupt("a manifest lacks columns")
-        self._path_column = paths.index("path")
+        for field in SCHEMA:
+            if self._file.schema.field(field.name).type != field.type:
+                raise ObjectCorrupt(f"the column {field.name} of a manifest is of another type")
+        self._path_column = self._file.leaves.index("path")
         self.entries: int = self._file.metadata.num_rows
 
     def tables(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> Iterator[pa.Table]:
@@ -213,7 +207,7 @@ class ManifestReader:
                 path rule out is not read.
         """
         chosen = list(names or SCHEMA.names)
-        for group in range(self._file.num_row_groups):
+        for group in range(self._file.groups):
             if choice is None:
                 yield self._read(group, chosen)
                 continue
@@ -237,9 +231,19 @@ class ManifestReader:
         return choice.within(statistics.min, statistics.max)
 
     def _read(self, group: int, names: Sequence[str]) -> pa.Table:
+        found = self._file.read(group, names)
         try:
-            table = self._file.read_row_group(group, columns=list(names), use_threads=False).combine_chunks()
+            table = found.combine_chunks()
             table.validate(full=True)  # text that is no UTF-8 is found by nothing else before it is used
-            return table
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error
+        if any(_has_gaps(table.column(name), name) for name in names):
+            raise ObjectCorrupt(f"a manifest is damaged in row group {group}: a value is missing")
+        return table
+
+
+def _has_gaps(column: pa.ChunkedArray, name: str) -> bool:
+    """Whether a column lacks values that it must have. Only an entry without extended attributes may have none."""
+    if name != "xattrs":
+        return bool(column.null_count)
+    return any(part.null_count for chunk in column.chunks for part in (chunk.flatten(), *chunk.flatten().flatten()))

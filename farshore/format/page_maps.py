@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
+from farshore.format.bounded_parquet import UNREADABLE, BoundedParquet, File
 
-File = IO[bytes] | io.RawIOBase
 Words = npt.NDArray[np.uint64]  # two to a page
 Mask = npt.NDArray[np.bool_]
 
@@ -139,16 +139,16 @@ class PageMap:
         self._names: list[str] = (_DIFFERENCE_SCHEMA if base else _FULL_SCHEMA).names
         try:
             self.bytes: int = file.seek(0, io.SEEK_END)
-            self._file = pq.ParquetFile(file)
+            self._file = BoundedParquet(file, label="a page map")
             metadata: dict[bytes, bytes] = self._file.metadata.metadata or {}
             if metadata.get(_BASE, b"") != (base[1].encode() if base else b""):
                 raise ObjectCorrupt("a page map has another base than its commit record says")
             self.spent = int(metadata.get(_SPENT, b"0"))
-            for group in range(self._file.num_row_groups):
-                paths = self._file.read_row_group(group, columns=["path"], use_threads=False).column(0).to_pylist()
+            for group in range(self._file.groups):
+                paths = self._file.read(group, ["path"]).column(0).to_pylist()
                 for row, path in enumerate(paths):
                     self._rows.setdefault(path, []).append((group, row))
-        except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+        except UNREADABLE as error:
             raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error
 
     @property
@@ -200,9 +200,9 @@ class PageMap:
     def _read(self, group: int, row: int) -> PageRow:
         if self._group[0] != group:
             try:
-                table = self._file.read_row_group(group, columns=self._names, use_threads=False)
+                table = self._file.read(group, self._names)
                 columns = [table.column(name).to_pylist() for name in self._names]
-            except (pa.ArrowException, OSError, LookupError, ValueError) as error:
+            except UNREADABLE as error:
                 raise ObjectCorrupt(f"a page map is damaged in row group {group}: {error}") from error
             rows = [PageRow(*values) for values in zip(*columns, strict=True)]
             if self.base is not None:

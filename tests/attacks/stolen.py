@@ -143,8 +143,8 @@ class Thief:
 
     def source_id(self, name: str = "home") -> str:
         """Return the id of a source of the thief's own."""
-        prefix = bytes.fromhex(self.prefix_of(self.signer_id))
-        return (prefix + blake3(b"farshore/1/source\0" + prefix + name.encode()).digest(8)).hex()
+        prefix = self.prefix_of(self.signer_id)
+        return prefix + blake3(b"farshore/1/source\0" + (prefix + name).encode()).digest(8).hex()
 
     # --- sealing ------------------------------------------------------------------------------------------------------
 

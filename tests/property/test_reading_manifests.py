@@ -62,7 +62,14 @@ def trees(draw: st.DrawFn) -> list[ManifestRow]:
 
 def manifest(rows: Sequence[ManifestRow], group: int) -> ManifestReader:
     file = io.BytesIO()
-    pq.write_table(rows_to_table(rows), file, row_group_size=group, write_statistics=["path"], store_schema=False)
+    pq.write_table(
+        rows_to_table(rows),
+        file,
+        row_group_size=group,
+        compression="zstd",
+        write_statistics=["path"],
+        store_schema=False,
+    )
     return ManifestReader(file)
 
 

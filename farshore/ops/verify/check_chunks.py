@@ -11,7 +11,7 @@ import numpy.typing as npt
 from farshore.audit.rows import ProofState
 from farshore.catalog.contents import open_snapshot
 from farshore.catalog.index_loader import load_index, load_nothing, load_other_packs
-from farshore.errors import CACHED_READ_ERRORS
+from farshore.errors import CACHED_READ_ERRORS, Corrupt, FarshoreError
 from farshore.format.commit import CommitHead
 from farshore.format.comparable import Comparable
 from farshore.format.needs import Needs
@@ -29,8 +29,8 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
 
     Memory: the index of the whole repository.
 
-    Whether a chunk that is in a pack hashes to its id, the reading of that pack shows. A manifest that cannot be read
-    is a finding of its own.
+    Whether a chunk that is in a pack hashes to its id, the reading of that pack shows. A manifest whose bytes are those
+    that were committed, and that is none, is blamed as well; one that is missing or altered has a finding already.
     """
     snapshots = {commit.snapshot: (commit, check) for check in reversed(checks) for commit in check.commits}
     index: ChunkIndex | None = None
@@ -41,7 +41,8 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
         try:
             index = index or load_other_packs(repository, reader, load_nothing(), None)
             lacking, unnamed = _look_up(repository, commit, needs, index, reader)
-        except CACHED_READ_ERRORS:
+        except CACHED_READ_ERRORS as error:
+            _blame_unreadable(checks, commit, error)
             continue
         for one in checks if lacking or unnamed else ():
             if snapshot not in one.needs:
@@ -52,6 +53,14 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
             if unnamed:
                 detail = f"{unnamed:,} chunks of its files are in no segment that it names"
                 one.blame(commit.needs[-1].name, ProofState.UNDECODABLE, detail, snapshot)
+
+
+def _blame_unreadable(checks: Sequence[ReplicaCheck], commit: CommitHead, error: FarshoreError) -> None:
+    """Blame a manifest that nobody can read although its bytes are right: its own writer made it so."""
+    name = commit.manifest.name
+    for one in checks if isinstance(error, Corrupt) else ():
+        if commit.snapshot in one.needs and one.digests.get(name) == commit.manifest.blake3:
+            one.blame(name, ProofState.UNDECODABLE, f"no restore can read it: {error}", commit.snapshot)
 
 
 def _look_up(

@@ -97,7 +97,11 @@ def test_an_empty_file_has_every_column() -> None:
 def test_a_file_of_an_earlier_version_lacks_a_column_that_may_be_null() -> None:
     rows = _by_table()["objects"]
     sink = BytesIO()
-    pq.write_table(decode_table("objects", "x", encode_rows("objects", rows, STAMP)).drop_columns("checksums"), sink)
+    pq.write_table(
+        decode_table("objects", "x", encode_rows("objects", rows, STAMP)).drop_columns("checksums"),
+        sink,
+        compression="zstd",
+    )
     decoded = decode_rows("objects", "x", sink.getvalue())
     assert [row["object"] for row in decoded] == [row.object for row in rows if isinstance(row, ObjectRow)]
     assert {row["checksums"] for row in decoded} == {None}
@@ -106,7 +110,7 @@ def test_a_file_of_an_earlier_version_lacks_a_column_that_may_be_null() -> None:
 def test_a_column_that_may_not_be_null_must_be_there() -> None:
     sink = BytesIO()
     whole = decode_table("objects", "x", encode_rows("objects", _by_table()["objects"], STAMP))
-    pq.write_table(whole.drop_columns("bytes"), sink)
+    pq.write_table(whole.drop_columns("bytes"), sink, compression="zstd")
     with pytest.raises(ObjectCorrupt):
         decode_rows("objects", "x", sink.getvalue())
 
@@ -207,5 +211,5 @@ def test_a_column_of_a_later_version_is_left_out_and_a_missing_one_is_damage() -
 
 def _parquet(table: pa.Table) -> bytes:
     sink = BytesIO()
-    pq.write_table(table, sink)
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()

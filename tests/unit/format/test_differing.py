@@ -12,7 +12,7 @@ from farshore.model import Change, ChangeKind, Entry, EntryKind
 
 def reader(table: pa.Table) -> ManifestReader:
     file = io.BytesIO()
-    pq.write_table(table, file, store_schema=False)
+    pq.write_table(table, file, compression="zstd", store_schema=False)
     return ManifestReader(file)
 
 

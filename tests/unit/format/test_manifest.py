@@ -138,7 +138,7 @@ def test_a_group_of_long_rows_ends_before_its_columns_are_full() -> None:
     file = written(rows, group_bytes_max=1_000_000)
     metadata = pq.ParquetFile(file).metadata
     counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    assert counts[:2] == [100, 100]
+    assert counts[:2] == [50, 50]  # a path is there twice, as bytes and as text
     assert max(counts) < 3_200
     reader = ManifestReader(file)
     assert list(reader.rows()) == rows
@@ -195,7 +195,7 @@ def test_what_is_no_parquet_is_corrupt() -> None:
 
 def test_a_manifest_that_lacks_a_column_is_corrupt() -> None:
     file = io.BytesIO()
-    pq.write_table(pa.table({"path": [b"a"]}), file)
+    pq.write_table(pa.table({"path": [b"a"]}), file, compression="zstd")
     with pytest.raises(ObjectCorrupt, match="lacks columns"):
         ManifestReader(file)
 
@@ -203,7 +203,7 @@ def test_a_manifest_that_lacks_a_column_is_corrupt() -> None:
 def test_a_column_of_a_later_version_is_ignored() -> None:
     table = rows_to_table([ManifestRow(FULL)]).append_column("color", pa.array(["red"]))
     file = io.BytesIO()
-    pq.write_table(table, file)
+    pq.write_table(table, file, compression="zstd")
     assert list(ManifestReader(file).rows()) == [ManifestRow(FULL)]
 
 
@@ -211,7 +211,7 @@ def test_a_kind_of_a_later_version_is_reported_and_not_guessed() -> None:
     table = rows_to_table([ManifestRow(FULL)])
     at = table.column_names.index("kind")
     file = io.BytesIO()
-    pq.write_table(table.set_column(at, SCHEMA.field("kind"), pa.array(["door"])), file)
+    pq.write_table(table.set_column(at, SCHEMA.field("kind"), pa.array(["door"])), file, compression="zstd")
     with pytest.raises(FarshoreError, match="door"):
         list(ManifestReader(file).rows())
 
