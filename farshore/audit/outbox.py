@@ -21,11 +21,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from farshore.host_resources import STATE, unusable
 from farshore.limits import AUDIT_OUTBOX_BYTES_MAX
+
+
+class RecordedNeeds(NamedTuple):
+    """A snapshot whose needs are in rows of this chain, from place `since` of its source to its own."""
+
+    snapshot_id: str
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Head:
     covered: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     chains: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    recorded: Mapping[str, RecordedNeeds] = field(default_factory=dict)
 
     def encoded(self) -> dict[str, Any]:
         """Return it as a JSON object."""
@@ -55,6 +63,7 @@ class Head:
             "covered": dict(self.covered),
             "sources": dict(self.sources),
             "chains": {chain: list(last) for chain, last in self.chains.items()},
+            "recorded": {source: list(last) for source, last in self.recorded.items()},
         }
 
     @staticmethod
@@ -69,6 +78,10 @@ class Head:
             {str(commit): str(day) for commit, day in dict(value["covered"]).items()},
             {str(source): str(commit) for source, commit in dict(value["sources"]).items()},
             {str(chain): (int(last[0]), str(last[1])) for chain, last in dict(value["chains"]).items()},
+            {
+                str(source): RecordedNeeds(str(last[0]), int(last[1]))
+                for source, last in dict(value["recorded"]).items()
+            },
         )
 
 

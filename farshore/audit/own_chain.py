@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.audit import names
-from farshore.audit.outbox import Head
+from farshore.audit.outbox import Head, RecordedNeeds
 from farshore.audit.seals import Seal, SeenHeads
 from farshore.clock import Clock
 from farshore.host_resources import STATE, unusable
@@ -37,6 +37,16 @@ class Sealer:
     seen: SeenHeads = field(default_factory=SeenHeads)
     own_commits: Mapping[str, datetime] = field(default_factory=dict)
     past: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCommit:
+    """A commit of this run, and the place of its source from which on rows say what it needs."""
+
+    hash: str
+    source_id: str
+    snapshot_id: str
+    needs_since: int
 
 
 def changed_heads(before: Head, seen: SeenHeads, chain_id: str) -> SeenHeads:
@@ -69,15 +79,16 @@ def _day(moment: datetime) -> str:
     return moment.date().isoformat()
 
 
-def head_after(before: Head, seal: Seal, commits: Collection[str], sealer: Sealer) -> Head:
+def head_after(before: Head, seal: Seal, made: Collection[MadeCommit], sealer: Sealer) -> Head:
     """Return the head of the chain once this seal is in it."""
     daily = seal.covers is not None
+    commits = [one.hash for one in made]
     covered = dict(before.covered)
     if seal.covers is not None:
         moments = {**dict.fromkeys(commits, seal.sealed_utc), **sealer.own_commits}
-        made = {one: _day(moments[one]) for one in seal.covers if one in moments}
+        newly = {one: _day(moments[one]) for one in seal.covers if one in moments}
         since = _covered_since(before, seal.sealed_utc)
-        covered = {one: day for one, day in {**covered, **made}.items() if day >= since}
+        covered = {one: day for one, day in {**covered, **newly}.items() if day >= since}
     return Head(
         covered=covered,
         sequence=seal.sequence,
@@ -86,7 +97,16 @@ def head_after(before: Head, seal: Seal, commits: Collection[str], sealer: Seale
         uncovered=() if daily else (*(before.uncovered or ()), *commits, seal.hash),
         sources={**before.sources, **seal.heads.sources},
         chains={**before.chains, **seal.heads.chains},
+        recorded={
+            **before.recorded,
+            **{one.source_id: RecordedNeeds(one.snapshot_id, one.needs_since) for one in made},
+        },
     )
+
+
+def chain_dir(state_dir: Path, repository_id: str, chain_id: str) -> Path:
+    """Return the directory of the outbox of a chain of this host."""
+    return state_dir / "audit" / repository_id / chain_id
 
 
 def open_chain_id(state_dir: Path, repository_id: str, signer: str, clock: Clock) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from farshore.audit import names
 from farshore.audit.outbox import Flush, Head, Outbox
-from farshore.audit.own_chain import Sealer, changed_heads, head_after, left_out
+from farshore.audit.own_chain import MadeCommit, Sealer, chain_dir, changed_heads, head_after, left_out
 from farshore.audit.privacy import without_paths
 from farshore.audit.rows import TABLE_OF_ROW, AuditRow
 from farshore.audit.schema import TABLES
@@ -55,7 +55,7 @@ class _Run:
 
     rows: dict[str, list[AuditRow]] = field(default_factory=lambda: defaultdict(list))
     encoded: list[tuple[str, bytes]] = field(default_factory=list)
-    commits: list[str] = field(default_factory=list)
+    commits: list[MadeCommit] = field(default_factory=list)
     objects: tuple[str, ...] = ()
     head: tuple[str, int, str] = ("", 0, "")
     daily: bool = False
@@ -95,7 +95,7 @@ class AuditRecorder:
         self._repository_id = repository_id
         self._sealer = sealer
         self._chain_id = chain_id
-        self._outbox = Outbox(state_dir / "audit" / repository_id / chain_id)
+        self._outbox = Outbox(chain_dir(state_dir, repository_id, chain_id))
         self._clock = clock
         self._paths = paths
         self._alive = alive
@@ -127,15 +127,15 @@ class AuditRecorder:
         for table in TABLES:
             self._encode(run, run_id, table, [])
 
-    def add_commit(self, run_id: str, commit_hash: str) -> None:
-        """Have the next daily seal cover a commit of this signer."""
+    def add_commit(self, run_id: str, commit: MadeCommit) -> None:
+        """Have the next daily seal cover a commit of this signer, whose needs are in rows of this run."""
         with self._lock:
-            self._runs[run_id].commits.append(commit_hash)
+            self._runs[run_id].commits.append(commit)
 
     def move(self, chain_id: str, state_dir: Path) -> None:
         """Seal what is not sealed yet into another chain, where the first one's place cannot be kept."""
         self._chain_id = chain_id
-        self._outbox = Outbox(state_dir / "audit" / self._repository_id / chain_id)
+        self._outbox = Outbox(chain_dir(state_dir, self._repository_id, chain_id))
         self._head_is_sure = False
 
     def sealed(self, run_id: str) -> bool:
@@ -182,7 +182,7 @@ class AuditRecorder:
             with self._lock:
                 commits = tuple(run.commits)
             before, now_utc = self._sure_head(), self._clock.now_utc()
-            covers = self._covers(before, now_utc, commits)
+            covers = self._covers(before, now_utc, [one.hash for one in commits])
             # A daily seal has all heads: the seal that had one first may have been deleted together with what it named.
             heads = changed_heads(before if covers is None else Head(), self._sealer.seen, self._chain_id)
             unsigned = Seal(

@@ -19,9 +19,7 @@ _BACKUP = frozenset({Right.BACKUP.value})
 # One of these rights suffices.
 RIGHTS_OF_TABLE: Mapping[str, frozenset[str]] = {
     "runs": ANY,  # and that of the operation of each row
-    "snapshots": _BACKUP,
-    "objects": _BACKUP,
-    "lineage": _BACKUP,
+    "needs": _BACKUP,
     "copies": _BACKUP | {Right.HEAL.value},
     "restores": frozenset({Right.RESTORE.value}),
     "checks": frozenset({Right.VERIFY.value}),
@@ -68,7 +66,9 @@ def _allows(certificate: Certificate, table: str, claim: Claim) -> bool:
     if rights - _BACKUP or not rights:
         return bool(rights)
     about = (claim.source_id, claim.source)
-    if "source_id" not in claim_columns(table) or (table == "runs" and about == _NO_SOURCE):
+    columns = claim_columns(table)
+    if "source_id" not in columns or (table == "runs" and about == _NO_SOURCE):
         return True
     # By id and name: a name of another source would be as good a lie to whoever reads the table.
-    return certificate.allows_source(claim.source_id) and certificate.source_id(claim.source) == claim.source_id
+    is_its_name = "source" not in columns or certificate.source_id(claim.source) == claim.source_id
+    return is_its_name and certificate.allows_source(claim.source_id)

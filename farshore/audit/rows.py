@@ -1,8 +1,9 @@
 """The rows of the audit tables as frozen values; needs no Parquet library, so that the command line starts fast.
 
-One dataclass per table. The recorder adds `repository_id`, `recorded_utc` and `schema_version` to every row when it
-writes it. Every time is timezone-aware. Empty text in a column that may be NULL is written as NULL. Nothing here holds
-the name of a file of a source, except `CheckRow.paths`, which the recorder drops unless `audit.paths` is set.
+One dataclass per table. The recorder adds `recorded_utc` to every row when it writes it, and `repository_id` and
+`schema_version` to those of `runs`. Every time is timezone-aware. Empty text in a column that may be NULL is written as
+NULL. Nothing here holds the name of a file of a source, except `CheckRow.paths`, which the recorder drops unless
+`audit.paths` is set.
 """
 
 from __future__ import annotations
@@ -129,6 +130,61 @@ class ReplicaPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotMade:
+    """The snapshot that a backup committed: columns of `RunRow`, and the view `snapshots`."""
+
+    parent_snapshot_id: str = ""  # that it follows
+    kind: str
+    reading_utc: datetime
+    committed_utc: datetime
+    entries: int
+    files: int
+    bytes_total: int
+    bytes_read: int
+    bytes_new: int
+    bytes_stored: int  # per replica
+    chunks_new: int
+    packs_new: int
+    entries_unchanged: int = 0
+    quorum: int
+    replicas_committed: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    snapshot_state: str = "complete"  # or incomplete
+    lacking: int = 0
+    sequence: int
+    shrunken: bool = False
+    needs_since: int  # its needs are the rows of `needs` from this place of its source's chain to its own
+
+    @staticmethod
+    def of(commit: Commit, *, replicas: tuple[str, ...], needs_since: int, shrunken: bool = False) -> SnapshotMade:
+        """Return the columns of a snapshot that its run committed at `replicas`."""
+        counts = commit.counts
+        return SnapshotMade(
+            parent_snapshot_id=commit.parent,
+            kind=commit.kind,
+            reading_utc=commit.started_utc,
+            committed_utc=commit.committed_utc,
+            entries=counts.entries,
+            files=counts.files,
+            bytes_total=counts.bytes_total,
+            bytes_read=counts.bytes_read,
+            bytes_new=counts.bytes_new,
+            bytes_stored=counts.bytes_stored,
+            chunks_new=counts.chunks_new,
+            packs_new=counts.packs_new,
+            entries_unchanged=counts.entries_unchanged,
+            quorum=commit.quorum,
+            replicas_committed=replicas,
+            facts=tuple(sorted(commit.facts.items())),
+            snapshot_state=commit.state.value,
+            lacking=counts.lacking,
+            sequence=commit.sequence,
+            shrunken=shrunken,
+            needs_since=needs_since,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     """One run of one operation, whether it ended well or not: table `runs`."""
 
@@ -150,6 +206,7 @@ class RunRow:
     host: str = ""
     version: str = ""
     replicas: tuple[ReplicaPart, ...] = ()
+    made: SnapshotMade | None = None
 
     @property
     def duration_s(self) -> float:
@@ -157,83 +214,29 @@ class RunRow:
         return (self.finished_utc - self.started_utc).total_seconds()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotRow:
-    """One committed snapshot: table `snapshots`."""
+class NeedsChange(StrEnum):
+    """How the needs of a snapshot differ from those of the one before; a word of the audit table `needs`."""
 
-    run_id: str
-    engine: str = "cli"
-    snapshot_id: str
-    parent_snapshot_id: str = ""  # that it follows
-    source_id: str
-    source: str
-    kind: str
-    identity: str = ""
-    started_utc: datetime
-    committed_utc: datetime
-    entries: int
-    files: int
-    bytes_total: int
-    bytes_read: int
-    bytes_new: int
-    bytes_stored: int  # per replica
-    chunks_new: int
-    packs_new: int
-    entries_unchanged: int = 0
-    problems: int = 0
-    quorum: int
-    replicas_committed: tuple[str, ...]
-    facts: tuple[tuple[str, str], ...] = ()
-    state: str = "complete"  # or incomplete
-    lacking: int = 0
-    sequence: int = 0
-    shrunken: bool = False
-
-    @staticmethod
-    def of(commit: Commit, *, replicas: tuple[str, ...], engine: str = "cli") -> SnapshotRow:
-        """Return the row of a snapshot that its run committed at `replicas`."""
-        counts = commit.counts
-        return SnapshotRow(
-            run_id=commit.run,
-            engine=engine,
-            snapshot_id=commit.snapshot,
-            parent_snapshot_id=commit.parent,
-            source_id=commit.source_id,
-            source=commit.source,
-            kind=commit.kind,
-            identity=commit.identity,
-            started_utc=commit.started_utc,
-            committed_utc=commit.committed_utc,
-            entries=counts.entries,
-            files=counts.files,
-            bytes_total=counts.bytes_total,
-            bytes_read=counts.bytes_read,
-            bytes_new=counts.bytes_new,
-            bytes_stored=counts.bytes_stored,
-            chunks_new=counts.chunks_new,
-            packs_new=counts.packs_new,
-            entries_unchanged=counts.entries_unchanged,
-            problems=counts.problems,
-            quorum=commit.quorum,
-            replicas_committed=replicas,
-            facts=tuple(sorted(commit.facts.items())),
-            state=commit.state.value,
-            lacking=counts.lacking,
-            sequence=commit.sequence,
-        )
+    MADE = "made"
+    REUSED = "reused"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectRow:
-    """One object that a run made: table `objects`. The same bytes are at every replica."""
+class NeedRow:
+    """One object that a run made, or that its snapshot needs and the one before did not, or the other way round.
+
+    Table `needs`. `kind`, `bytes` and `checksums` are those of an object that the run made.
+    """
 
     run_id: str
-    engine: str = "cli"
     object: str  # its name in the repository
-    kind: ObjectKind
-    bytes: int
-    blake3: str  # of the object's bytes, 64 hex digits
-    snapshot_id: str = ""  # that it was made for
+    change: NeedsChange
+    kind: ObjectKind | None = None
+    bytes: int | None = None
+    source_id: str
+    snapshot_id: str
+    sequence: int
     checksums: tuple[str, ...] | None = None  # `algorithm:hex` of the bytes before they were sent, sorted
 
 
@@ -242,7 +245,6 @@ class CopyRow:
     """One object at one replica: table `copies`."""
 
     run_id: str
-    engine: str = "cli"
     object: str
     replica: str
     region: str = ""
@@ -256,21 +258,6 @@ class CopyRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineageRow:
-    """One object that one snapshot needs, new or reused: table `lineage`. Source -> snapshot -> copies."""
-
-    run_id: str
-    engine: str = "cli"
-    source_id: str
-    source: str
-    snapshot_id: str
-    parent_snapshot_id: str = ""
-    object: str
-    reused: bool  # an earlier run had made it
-    replicas: tuple[str, ...]  # that held the object when the snapshot was committed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRow:
     """The findings of a verify at one replica: table `checks`.
 
@@ -280,7 +267,6 @@ class CheckRow:
     """
 
     run_id: str
-    engine: str = "cli"
     check_id: str
     replica: str
     object: str = ""
@@ -310,7 +296,6 @@ class ProofRow:
     """The proof about one object at one replica: table `proofs`."""
 
     run_id: str
-    engine: str = "cli"
     replica: str
     object: str
     method: CheckMethod
@@ -327,7 +312,6 @@ class RestoreRow:
     """One restore: table `restores`."""
 
     run_id: str
-    engine: str = "cli"
     snapshot_id: str
     source_id: str
     source: str
@@ -354,7 +338,6 @@ class RepairRow:
     """One object that was found missing or wrong at one replica, and the action: table `repairs`."""
 
     run_id: str
-    engine: str = "cli"
     replica: str
     object: str
     found: Found
@@ -374,7 +357,6 @@ class LockRow:
     """How long one snapshot is locked at one replica, as far as one run saw to it or looked: table `locks`."""
 
     run_id: str
-    engine: str = "cli"
     replica: str
     snapshot_id: str
     source_id: str
@@ -389,11 +371,10 @@ class LockRow:
     error_code: str = ""
 
     @staticmethod
-    def of(commit: Commit, *, replica: str, action: LockAction, run_id: str, engine: str = "cli") -> LockRow:
+    def of(commit: Commit, *, replica: str, action: LockAction, run_id: str) -> LockRow:
         """Return a row about one snapshot at one replica; callers fill in what they found with `replace`."""
         return LockRow(
             run_id=run_id,
-            engine=engine,
             replica=replica,
             snapshot_id=commit.snapshot,
             source_id=commit.source_id,
@@ -402,16 +383,12 @@ class LockRow:
         )
 
 
-AuditRow = (
-    RunRow | SnapshotRow | ObjectRow | CopyRow | LineageRow | CheckRow | RestoreRow | RepairRow | ProofRow | LockRow
-)
+AuditRow = RunRow | NeedRow | CopyRow | CheckRow | RestoreRow | RepairRow | ProofRow | LockRow
 
 TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RunRow: "runs",
-    SnapshotRow: "snapshots",
-    ObjectRow: "objects",
+    NeedRow: "needs",
     CopyRow: "copies",
-    LineageRow: "lineage",
     CheckRow: "checks",
     RestoreRow: "restores",
     RepairRow: "repairs",

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from farshore import __version__
-from farshore.audit.own_chain import Sealer, open_chain_id
+from farshore.audit.outbox import Outbox, RecordedNeeds
+from farshore.audit.own_chain import MadeCommit, Sealer, chain_dir, open_chain_id
 from farshore.audit.recorder import AuditRecorder, AuditWritten
 from farshore.audit.rights import may_write
 from farshore.audit.rows import (
@@ -16,15 +18,15 @@ from farshore.audit.rows import (
     AuditRow,
     CopyRow,
     CopyState,
-    LineageRow,
     LockAction,
     LockRow,
+    NeedRow,
+    NeedsChange,
     ObjectKind,
-    ObjectRow,
     Operation,
     RunResult,
     RunRow,
-    SnapshotRow,
+    SnapshotMade,
     replica_parts,
 )
 from farshore.audit.seals import SeenHeads
@@ -53,6 +55,19 @@ class WrittenObject:
     blake3: str
 
 
+@dataclass(frozen=True, slots=True)
+class EarlierObjects:
+    """Objects that the run did not make.
+
+    `reused`: all that the snapshot needs. `added`: those of them that the snapshot recorded before it does not need;
+    `dropped`: those that it needs, and the snapshot does not.
+    """
+
+    reused: frozenset[str]
+    added: frozenset[str]
+    dropped: frozenset[str]
+
+
 def run_row(
     run: Run, operation: Operation, *, finished_utc: datetime, state: RunResult, error: Failure | None = None
 ) -> RunRow:
@@ -78,7 +93,7 @@ def record(
     rows: Iterable[AuditRow],
     *,
     with_columns: bool = False,
-    commits: Collection[str] = (),
+    commits: Collection[MadeCommit] = (),
 ) -> AuditWritten | None:
     """Write rows to every reachable replica. Returns None where none could be kept, and without a key to sign them.
 
@@ -88,7 +103,7 @@ def record(
     log.
 
     Args:
-        commits: Hashes of the commits that the run made, which the next daily seal covers.
+        commits: Those that the run made; the next daily seal covers them, and their needs are among the rows.
 
     Raises:
         StoreUnavailable: The host has no record of its chain, and no replica had it.
@@ -119,7 +134,7 @@ def _write(
     rows: Iterable[AuditRow],
     *,
     with_columns: bool = False,
-    commits: Collection[str] = (),
+    commits: Collection[MadeCommit] = (),
 ) -> AuditWritten | None:
     """Write rows as `record` says; leave in `repository.unrecorded` why that could not be done."""
     if repository.keys is None:
@@ -243,29 +258,27 @@ def _use_temporary_state(repository: Repository, trouble: FarshoreError) -> None
 def backup_rows(
     *,
     repository: Repository,
-    engine: str,
     commit: Commit,
     outcomes: Sequence[ReplicaOutcome],
     made: Sequence[WrittenObject],
     acknowledged: Mapping[str, set[str]],
     checksums: Mapping[str, Mapping[str, str]],
-    reused: Sequence[tuple[str, tuple[str, ...]]],
+    earlier: EarlierObjects,
     adopted: Sequence[WrittenObject],
     sent: Mapping[str, Mapping[str, AcknowledgedPut]],
 ) -> list[AuditRow]:
-    """Return rows of `snapshots`, `objects`, `copies` and `lineage` for one committed snapshot.
+    """Return rows of `needs`, `copies` and `locks` for one committed snapshot.
 
     Args:
         acknowledged: By replica, the names it acknowledged in this run.
         checksums: By replica and name, as the provider reported it.
-        reused: Earlier packs and data keys that the snapshot needs, each with the replicas that hold it.
         adopted: Objects that no earlier run recorded: packs of killed runs, and the fragment that names them now.
         sent: By replica and name, what this process put there, with the checksum that was sent.
     """
     committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
-    shared = {"run_id": commit.run, "engine": engine, "snapshot_id": commit.snapshot}
-    lineage = {**shared, "source_id": commit.source_id, "source": commit.source, "parent_snapshot_id": commit.parent}
-    rows: list[AuditRow] = [SnapshotRow.of(commit, replicas=committed, engine=engine)]
+    shared = {"run_id": commit.run, "snapshot_id": commit.snapshot}
+    of_source: dict[str, Any] = {**shared, "source_id": commit.source_id, "sequence": commit.sequence}
+    rows: list[AuditRow] = []
     now = repository.clock.now_utc()
 
     def copy_row(name: str, replica_name: str, size: int, *, acknowledged: bool) -> CopyRow:
@@ -283,50 +296,51 @@ def backup_rows(
         )
 
     for item in made:
-        rows.append(_object_row(item, sent, shared))
+        rows.append(_made_row(item, sent, of_source))
         holders = tuple(name for name in repository.configured if item.name in acknowledged.get(name, set()))
         rows += [copy_row(item.name, name, item.bytes, acknowledged=name in holders) for name in repository.configured]
-        rows.append(LineageRow(object=item.name, reused=False, replicas=holders, **lineage))
     for item in adopted:
-        rows.append(_object_row(item, sent, shared))
+        rows.append(_made_row(item, sent, of_source))
         rows += [copy_row(item.name, name, item.bytes, acknowledged=True) for name in committed]
-    adopted_names = {item.name for item in adopted}
-    for name, holders_of in reused:
-        rows.append(LineageRow(object=name, reused=True, replicas=holders_of, **lineage))
-        brought = [one for one in committed if name in sent.get(one, {}) and name not in adopted_names]
-        rows += [copy_row(name, one, sent[one][name].bytes, acknowledged=True) for one in brought]
-    rows += _lock_rows(commit, engine, outcomes)
+    new = {item.name for item in (*made, *adopted)}
+    for change, objects in ((NeedsChange.REUSED, earlier.added), (NeedsChange.DROPPED, earlier.dropped)):
+        rows += [NeedRow(object=name, change=change, **of_source) for name in sorted(objects - new)]
+    for one in committed:
+        brought = sorted(sent.get(one, {}).keys() & earlier.reused - new)
+        rows += [copy_row(name, one, sent[one][name].bytes, acknowledged=True) for name in brought]
+    rows += _lock_rows(commit, outcomes)
     return rows
 
 
-def _object_row(
-    item: WrittenObject, sent: Mapping[str, Mapping[str, AcknowledgedPut]], shared: Mapping[str, str]
-) -> ObjectRow:
+def _made_row(
+    item: WrittenObject, sent: Mapping[str, Mapping[str, AcknowledgedPut]], of_source: Mapping[str, Any]
+) -> NeedRow:
     """Return the row of an object with every checksum that some replica was sent with it: the bytes are the same."""
     puts = [by_name[item.name] for by_name in sent.values() if item.name in by_name]
-    return ObjectRow(
+    return NeedRow(
         object=item.name,
+        change=NeedsChange.MADE,
         kind=item.kind,
         bytes=item.bytes,
-        blake3=item.blake3,
         checksums=tuple(sorted({put.checksum for put in puts if put.checksum})),
-        **shared,
+        **of_source,
     )
 
 
-def _lock_rows(commit: Commit, engine: str, outcomes: Sequence[ReplicaOutcome]) -> Iterator[LockRow]:
+def _lock_rows(commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> Iterator[LockRow]:
     """Yield the locks that a commit record promises, of each replica that holds it."""
     for outcome in outcomes:
         lock = commit.locks.get(outcome.replica)
         if lock is not None and outcome.committed:
-            row = LockRow.of(
-                commit, replica=outcome.replica, action=LockAction.COMMITTED, run_id=commit.run, engine=engine
-            )
+            row = LockRow.of(commit, replica=outcome.replica, action=LockAction.COMMITTED, run_id=commit.run)
             yield replace(row, mode=lock.mode, locked_until_utc=lock.until_utc, changed=outcome.locks_extended)
 
 
-def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome]) -> RunRow:
+def finished_run(
+    row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutcome], needs_since: int, shrunken: bool
+) -> RunRow:
     """Return the row of a backup run that committed."""
+    committed = tuple(outcome.replica for outcome in outcomes if outcome.committed)
     return replace(
         row,
         source_id=commit.source_id,
@@ -335,9 +349,23 @@ def finished_run(row: RunRow, *, commit: Commit, outcomes: Sequence[ReplicaOutco
         identity=commit.identity,
         problems=commit.counts.problems,
         replicas=replica_parts(outcomes),
+        made=SnapshotMade.of(commit, replicas=committed, needs_since=needs_since, shrunken=shrunken),
     )
 
 
-def mark_shrunken(rows: Iterable[AuditRow]) -> list[AuditRow]:
-    """Return the rows of a backup whose source is below half of its last complete snapshot."""
-    return [replace(row, shrunken=True) if isinstance(row, SnapshotRow) else row for row in rows]
+def recorded_needs(repository: Repository, source_id: str) -> RecordedNeeds | None:
+    """Return the snapshot of a source whose needs this host's chain recorded last, whole or as changes.
+
+    None where that is not known; rows of the next snapshot then name all that it needs.
+    """
+    signing_key = repository.keys.signing_key if repository.keys else None
+    if signing_key is None:
+        return None
+    try:
+        chain_id = _chain_id(repository, signing_key)
+        outbox = Outbox(chain_dir(repository.state_dir, repository.repository_id, chain_id))
+        with outbox.locked():
+            head = outbox.head()
+    except _STATE_UNUSABLE:
+        return None
+    return head.recorded.get(source_id) if head else None

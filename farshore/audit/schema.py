@@ -80,15 +80,9 @@ _PARTS = ListOf(
 # The recorder knows these for all rows of a file; a row itself does not hold them.
 STAMP_COLUMNS = ("repository_id", "recorded_utc", "schema_version")
 
+# Few, because a column costs more bytes than its value in the file of a run: `runs` says the rest, once a run.
 _COMMON = (
-    Column(
-        "schema_version",
-        Kind.INT64,
-        "Version of the columns: 3. Later ones only add columns, which earlier files lack.",
-    ),
-    Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("run_id", Kind.TEXT, "The run that wrote the row; joins every table with `runs`."),
-    Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
     Column("recorded_utc", Kind.TIMESTAMP, "When the row was written; `date` is its UTC day."),
 )
 
@@ -97,9 +91,64 @@ def _table(name: str, description: str, *columns: Column) -> TableSchema:
     return TableSchema(name, description, _COMMON + columns)
 
 
+# Of the snapshot that a backup made; NULL in every other row. The view `snapshots` has them as columns of its own.
+_MADE = (
+    Column("parent_snapshot_id", Kind.TEXT, "The snapshot that it follows; NULL for a first one.", nullable=True),
+    Column("kind", Kind.TEXT, "Kind of source: `directory`, `sqlite`, `postgres`.", nullable=True),
+    Column(
+        "reading_utc",
+        Kind.TIMESTAMP,
+        "When reading the source started: the snapshot shows no later state.",
+        nullable=True,
+    ),
+    Column("committed_utc", Kind.TIMESTAMP, "When it was committed.", nullable=True),
+    Column("entries", Kind.INT64, "Names in it.", nullable=True),
+    Column("files", Kind.INT64, "Regular files in it.", nullable=True),
+    Column("bytes_total", Kind.INT64, "Logical size of all its files.", nullable=True),
+    Column("bytes_read", Kind.INT64, "Bytes read from the source by this run.", nullable=True),
+    Column("bytes_new", Kind.INT64, "Plain bytes of chunks that the repository did not hold.", nullable=True),
+    Column("bytes_stored", Kind.INT64, "Bytes of objects made by this run, at each replica.", nullable=True),
+    Column("chunks_new", Kind.INT64, "Chunks that the repository did not hold.", nullable=True),
+    Column("packs_new", Kind.INT64, "Packs made by this run.", nullable=True),
+    Column("entries_unchanged", Kind.INT64, "Entries that were not read again.", nullable=True),
+    Column("quorum", Kind.INT64, "Replicas that had to hold it before it counted.", nullable=True),
+    Column("replicas_committed", _TEXTS, "Replicas that held it when the run ended.", nullable=True),
+    Column(
+        "facts", _FACTS, "What the source tells of itself, such as a server version or a log position.", nullable=True
+    ),
+    Column(
+        "snapshot_state",
+        Kind.TEXT,
+        "`complete`, or `incomplete`: it lacks something that its source had.",
+        nullable=True,
+    ),
+    Column("lacking", Kind.INT64, "Problems that leave something out.", nullable=True),
+    Column("sequence", Kind.INT64, "Its place among the snapshots of its source.", nullable=True),
+    Column(
+        "shrunken",
+        Kind.BOOL,
+        "Whether entries or bytes were below half of those of the last complete snapshot.",
+        nullable=True,
+    ),
+    Column(
+        "needs_since",
+        Kind.INT64,
+        "Its needs are the rows of `needs` of its source from this place of the chain to its own.",
+        nullable=True,
+    ),
+)
+MADE_COLUMNS = frozenset(column.name for column in _MADE)
+
 _RUNS = _table(
     "runs",
-    "One row per run of one operation, whether it ended well or not.",
+    "One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.",
+    Column(
+        "schema_version",
+        Kind.INT64,
+        "Version of the columns: 3. Later ones only add columns, which earlier files lack.",
+    ),
+    Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
+    Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
     Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal` or `retire`."),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When the run started."),
@@ -128,62 +177,34 @@ _RUNS = _table(
         "`behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not "
         "and are empty otherwise.",
     ),
+    *_MADE,
 )
 
-_SNAPSHOTS = _table(
-    "snapshots",
-    "One row per snapshot that was committed and read back at a quorum.",
-    Column("snapshot_id", Kind.TEXT, "The snapshot, 32 hex digits."),
-    Column("parent_snapshot_id", Kind.TEXT, "The snapshot that it follows; NULL for a first one.", nullable=True),
-    Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
-    Column("source", Kind.TEXT, "Name of the source in the configuration."),
-    Column("kind", Kind.TEXT, "Kind of source: `directory`, `sqlite`, `postgres`."),
-    Column("identity", Kind.TEXT, "Scheduled moment or event id; NULL for one asked for by hand.", nullable=True),
-    Column("started_utc", Kind.TIMESTAMP, "When reading the source started: the snapshot shows no later state."),
-    Column("committed_utc", Kind.TIMESTAMP, "When it was committed."),
-    Column("entries", Kind.INT64, "Names in it."),
-    Column("files", Kind.INT64, "Regular files in it."),
-    Column("bytes_total", Kind.INT64, "Logical size of all its files."),
-    Column("bytes_read", Kind.INT64, "Bytes read from the source by this run."),
-    Column("bytes_new", Kind.INT64, "Plain bytes of chunks that the repository did not hold."),
-    Column("bytes_stored", Kind.INT64, "Bytes of objects made by this run, at each replica."),
-    Column("chunks_new", Kind.INT64, "Chunks that the repository did not hold."),
-    Column("packs_new", Kind.INT64, "Packs made by this run."),
-    Column("entries_unchanged", Kind.INT64, "Entries that were not read again."),
-    Column("problems", Kind.INT64, "Entries that vanished, changed or could not be read."),
-    Column("quorum", Kind.INT64, "Replicas that had to hold it before it counted."),
-    Column("replicas_committed", _TEXTS, "Replicas that held it when the run ended."),
-    Column("facts", _FACTS, "What the source tells of itself, such as a server version or a log position."),
-    Column(
-        "state",
-        Kind.TEXT,
-        "`complete`, or `incomplete`: it lacks something that its source had. NULL in earlier files.",
-        nullable=True,
-    ),
-    Column("lacking", Kind.INT64, "Problems that leave something out.", nullable=True),
-    Column(
-        "sequence", Kind.INT64, "Its place among the snapshots of its source; 0 before there were any.", nullable=True
-    ),
-    Column(
-        "shrunken",
-        Kind.BOOL,
-        "Whether entries or bytes were below half of those of the last complete snapshot.",
-        nullable=True,
-    ),
-)
-
-_OBJECTS = _table(
-    "objects",
-    "One row per object that a run made; the same bytes lie at every replica.",
+_NEEDS = _table(
+    "needs",
+    "What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot "
+    "before did not, or the other way round.",
     Column("object", Kind.TEXT, "Name of the object in the repository."),
-    Column("kind", Kind.TEXT, "`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`."),
-    Column("bytes", Kind.INT64, "Its size."),
-    Column("blake3", Kind.TEXT, "BLAKE3-256 of its bytes, for a pack its id, 64 hex digits."),
-    Column("snapshot_id", Kind.TEXT, "The snapshot it was made for.", nullable=True),
+    Column(
+        "change",
+        Kind.TEXT,
+        "`made` (by this run), `reused` (an earlier run had made it, and the snapshot before did not need it) or "
+        "`dropped` (the snapshot before needed it, and this one does not).",
+    ),
+    Column(
+        "kind",
+        Kind.TEXT,
+        "Of `made`: `pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.",
+        nullable=True,
+    ),
+    Column("bytes", Kind.INT64, "Of `made`: its size.", nullable=True),
+    Column("source_id", Kind.TEXT, "The source of the snapshot, 32 hex digits."),
+    Column("snapshot_id", Kind.TEXT, "The snapshot."),
+    Column("sequence", Kind.INT64, "The place of the snapshot among those of its source."),
     Column(
         "checksums",
         _TEXTS,
-        "What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.",
+        "Of `made`: what providers must tell of these bytes, `algorithm:hex`, computed before they were sent.",
         nullable=True,
     ),
 )
@@ -201,18 +222,6 @@ _COPIES = _table(
     Column("acknowledged_utc", Kind.TIMESTAMP, "When the provider acknowledged it.", nullable=True),
     Column("snapshot_id", Kind.TEXT, "The snapshot it was sent for.", nullable=True),
     Column("error_code", Kind.TEXT, "Code of docs/reference/errors.md where it failed.", nullable=True),
-)
-
-_LINEAGE = _table(
-    "lineage",
-    "Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.",
-    Column("source_id", Kind.TEXT, "The source, 32 hex digits."),
-    Column("source", Kind.TEXT, "Name of the source in the configuration."),
-    Column("snapshot_id", Kind.TEXT, "The snapshot that needs the object."),
-    Column("parent_snapshot_id", Kind.TEXT, "The snapshot that it follows.", nullable=True),
-    Column("object", Kind.TEXT, "Name of the object in the repository."),
-    Column("reused", Kind.BOOL, "Whether an earlier run had made the object."),
-    Column("replicas", _TEXTS, "Replicas that held the object when the snapshot was committed."),
 )
 
 _CHECKS = _table(
@@ -360,6 +369,5 @@ _LOCKS = _table(
 )
 
 TABLES: dict[str, TableSchema] = {
-    table.name: table
-    for table in (_RUNS, _SNAPSHOTS, _OBJECTS, _COPIES, _LINEAGE, _CHECKS, _RESTORES, _REPAIRS, _PROOFS, _LOCKS)
+    table.name: table for table in (_RUNS, _NEEDS, _COPIES, _CHECKS, _RESTORES, _REPAIRS, _PROOFS, _LOCKS)
 }

@@ -18,8 +18,18 @@ import pyarrow.parquet as pq
 
 from farshore import limits
 from farshore.audit.rights import claim_columns
-from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow, Claim
-from farshore.audit.schema import PARTITION_COLUMN, STAMP_COLUMNS, TABLES, Column, ColumnType, Kind, ListOf, Struct
+from farshore.audit.rows import SCHEMA_VERSION, TABLE_OF_ROW, AuditRow, Claim, RunRow
+from farshore.audit.schema import (
+    MADE_COLUMNS,
+    PARTITION_COLUMN,
+    STAMP_COLUMNS,
+    TABLES,
+    Column,
+    ColumnType,
+    Kind,
+    ListOf,
+    Struct,
+)
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.bounded_parquet import BoundedParquet
 
@@ -37,7 +47,7 @@ _GROUP_BYTES = limits.PARQUET_GROUP_BYTES_MAX // 4  # of a row group: readers re
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The columns that the recorder adds to every row of a file."""
+    """The columns that the recorder adds to the rows of a file, as far as its table has them."""
 
     repository_id: str
     recorded_utc: datetime
@@ -207,13 +217,19 @@ def _column(column: Column, rows: Sequence[AuditRow], stamp: Stamp) -> pa.Array:
     if column.name in STAMP_COLUMNS:
         values: list[Any] = [getattr(stamp, column.name)] * len(rows)
     else:
-        values = [_plain(column, getattr(row, column.name)) for row in rows]
+        values = [_plain(column, _value(row, column.name)) for row in rows]
     if not column.nullable and any(value is None for value in values):
         raise Bug(f"audit column {column.name} may not be NULL")
     try:
         return pa.array(values, type=_arrow_type(column.type))
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise Bug(f"audit column {column.name} was given a wrong value: {_first_line(error)}") from error
+
+
+def _value(row: AuditRow, column: str) -> Any:
+    if isinstance(row, RunRow) and column in MADE_COLUMNS:
+        return None if row.made is None else getattr(row.made, column)
+    return getattr(row, column)
 
 
 def _plain(column: Column, value: Any) -> Any:

@@ -23,6 +23,29 @@ class View:
 
 # In order of definition: a view reads only tables and views before it.
 VIEWS: Mapping[str, View] = {
+    "snapshots": View(
+        "One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is "
+        "when reading its source started.",
+        ("runs",),
+        """
+SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
+       kind, identity, reading_utc AS started_utc, committed_utc, entries, files, bytes_total, bytes_read, bytes_new,
+       bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
+       snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
+FROM runs
+WHERE operation = 'backup' AND committed_utc IS NOT NULL AND source_id IS NOT NULL
+""",
+    ),
+    "objects": View(
+        "One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are "
+        "its BLAKE3.",
+        ("needs",),
+        """
+SELECT run_id, recorded_utc, object, kind, bytes, snapshot_id, checksums, date
+FROM needs
+WHERE change = 'made'
+""",
+    ),
     "snapshots_once": View(
         "`snapshots`, each snapshot once.",
         ("snapshots",),
@@ -31,6 +54,35 @@ SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY source_id, snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
 ) AS counted
 WHERE occurrence = 1
+""",
+    ),
+    "needs_spans": View(
+        "Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until`.",
+        ("needs",),
+        """
+SELECT source_id, object, change, kind, snapshot_id, sequence, until
+FROM (
+    SELECT source_id, object, change, kind, snapshot_id, sequence,
+           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS until
+    FROM needs
+) AS changes
+WHERE change <> 'dropped' AND (until IS NULL OR until > sequence)
+""",
+    ),
+    "lineage": View(
+        "Source -> snapshot -> copies: one row per snapshot and object that it needs or its run made. `reused`: an "
+        "earlier run had made it; `replicas` committed the snapshot.",
+        ("needs_spans", "snapshots_once"),
+        """
+SELECT snap.run_id AS run_id, snap.recorded_utc AS recorded_utc, snap.source_id AS source_id, snap.source AS source,
+       snap.snapshot_id AS snapshot_id, snap.parent_snapshot_id AS parent_snapshot_id, span.object AS object,
+       (span.snapshot_id <> snap.snapshot_id OR span.change = 'reused') AS reused,
+       snap.replicas_committed AS replicas, snap.date AS date
+FROM needs_spans AS span
+JOIN snapshots_once AS snap ON snap.source_id = span.source_id
+WHERE span.sequence >= snap.needs_since AND span.sequence <= snap.sequence
+  AND (span.until IS NULL OR span.until > snap.sequence)
+  AND (span.kind IS NULL OR span.kind NOT IN ('commit', 'index') OR span.snapshot_id = snap.snapshot_id)
 """,
     ),
     "copies_now": View(

@@ -67,7 +67,7 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, run: Run)
             replica=one.replica, object=one.object, found=one.found, action=one.action, source_replica=one.source,
             method=one.method, bytes=one.bytes, blake3=one.blake3, blake3_found=one.blake3_found,
             snapshot_ids=one.snapshots, detail=one.detail, error_code=one.error_code,
-            run_id=run.run_id, engine=run.engine,
+            run_id=run.run_id,
         )
     ]  # fmt: skip
     if one.mended and not one.object.startswith(names.AUDIT):
@@ -76,7 +76,7 @@ def repair_rows(one: Repair, replica: Replica, finished_utc: datetime, run: Run)
                 object=one.object, replica=one.replica, region=replica.region,
                 provider=replica.store.capabilities.kind, state=CopyState.ACKNOWLEDGED, bytes=one.bytes,
                 checksum=replica.meter.sent_checksum(one.object), acknowledged_utc=finished_utc,
-                run_id=run.run_id, engine=run.engine,
+                run_id=run.run_id,
             )
         )  # fmt: skip
     return rows

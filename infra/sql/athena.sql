@@ -1,13 +1,13 @@
 -- Farshore's audit tables in Amazon Athena. Replace BUCKET and PREFIX, and run the statements one by one. Partitions are
 -- projected from the day, so no crawler is needed. Times are UTC, to the millisecond.
 
--- One row per run of one operation, whether it ended well or not.
+-- One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.
 CREATE EXTERNAL TABLE IF NOT EXISTS runs (
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
-  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
-  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `operation` string COMMENT '`init`, `backup`, `restore`, `verify`, `heal` or `retire`.',
   `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   `started_utc` timestamp COMMENT 'When the run started.',
@@ -24,9 +24,30 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `problems` bigint COMMENT 'Entries that a person should look at.',
   `host` string COMMENT 'Name of the machine that ran it.',
   `version` string COMMENT 'Version of Farshore that ran it.',
-  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.'
+  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
+  `parent_snapshot_id` string COMMENT 'The snapshot that it follows; NULL for a first one.',
+  `kind` string COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
+  `reading_utc` timestamp COMMENT 'When reading the source started: the snapshot shows no later state.',
+  `committed_utc` timestamp COMMENT 'When it was committed.',
+  `entries` bigint COMMENT 'Names in it.',
+  `files` bigint COMMENT 'Regular files in it.',
+  `bytes_total` bigint COMMENT 'Logical size of all its files.',
+  `bytes_read` bigint COMMENT 'Bytes read from the source by this run.',
+  `bytes_new` bigint COMMENT 'Plain bytes of chunks that the repository did not hold.',
+  `bytes_stored` bigint COMMENT 'Bytes of objects made by this run, at each replica.',
+  `chunks_new` bigint COMMENT 'Chunks that the repository did not hold.',
+  `packs_new` bigint COMMENT 'Packs made by this run.',
+  `entries_unchanged` bigint COMMENT 'Entries that were not read again.',
+  `quorum` bigint COMMENT 'Replicas that had to hold it before it counted.',
+  `replicas_committed` array<string> COMMENT 'Replicas that held it when the run ended.',
+  `facts` array<struct<key:string,value:string>> COMMENT 'What the source tells of itself, such as a server version or a log position.',
+  `snapshot_state` string COMMENT '`complete`, or `incomplete`: it lacks something that its source had.',
+  `lacking` bigint COMMENT 'Problems that leave something out.',
+  `sequence` bigint COMMENT 'Its place among the snapshots of its source.',
+  `shrunken` boolean COMMENT 'Whether entries or bytes were below half of those of the last complete snapshot.',
+  `needs_since` bigint COMMENT 'Its needs are the rows of `needs` of its source from this place of the chain to its own.'
 )
-COMMENT 'One row per run of one operation, whether it ended well or not.'
+COMMENT 'One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.'
 PARTITIONED BY (`date` date)
 STORED AS PARQUET
 LOCATION 's3://BUCKET/PREFIX/audit/runs/'
@@ -38,83 +59,34 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/audit/runs/date=${date}'
 );
 
--- One row per snapshot that was committed and read back at a quorum.
-CREATE EXTERNAL TABLE IF NOT EXISTS snapshots (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
+-- What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.
+CREATE EXTERNAL TABLE IF NOT EXISTS needs (
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
-  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
-  `snapshot_id` string COMMENT 'The snapshot, 32 hex digits.',
-  `parent_snapshot_id` string COMMENT 'The snapshot that it follows; NULL for a first one.',
-  `source_id` string COMMENT 'The source, 32 hex digits.',
-  `source` string COMMENT 'Name of the source in the configuration.',
-  `kind` string COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
-  `identity` string COMMENT 'Scheduled moment or event id; NULL for one asked for by hand.',
-  `started_utc` timestamp COMMENT 'When reading the source started: the snapshot shows no later state.',
-  `committed_utc` timestamp COMMENT 'When it was committed.',
-  `entries` bigint COMMENT 'Names in it.',
-  `files` bigint COMMENT 'Regular files in it.',
-  `bytes_total` bigint COMMENT 'Logical size of all its files.',
-  `bytes_read` bigint COMMENT 'Bytes read from the source by this run.',
-  `bytes_new` bigint COMMENT 'Plain bytes of chunks that the repository did not hold.',
-  `bytes_stored` bigint COMMENT 'Bytes of objects made by this run, at each replica.',
-  `chunks_new` bigint COMMENT 'Chunks that the repository did not hold.',
-  `packs_new` bigint COMMENT 'Packs made by this run.',
-  `entries_unchanged` bigint COMMENT 'Entries that were not read again.',
-  `problems` bigint COMMENT 'Entries that vanished, changed or could not be read.',
-  `quorum` bigint COMMENT 'Replicas that had to hold it before it counted.',
-  `replicas_committed` array<string> COMMENT 'Replicas that held it when the run ended.',
-  `facts` array<struct<key:string,value:string>> COMMENT 'What the source tells of itself, such as a server version or a log position.',
-  `state` string COMMENT '`complete`, or `incomplete`: it lacks something that its source had. NULL in earlier files.',
-  `lacking` bigint COMMENT 'Problems that leave something out.',
-  `sequence` bigint COMMENT 'Its place among the snapshots of its source; 0 before there were any.',
-  `shrunken` boolean COMMENT 'Whether entries or bytes were below half of those of the last complete snapshot.'
-)
-COMMENT 'One row per snapshot that was committed and read back at a quorum.'
-PARTITIONED BY (`date` date)
-STORED AS PARQUET
-LOCATION 's3://BUCKET/PREFIX/audit/snapshots/'
-TBLPROPERTIES (
-  'projection.enabled' = 'true',
-  'projection.date.type' = 'date',
-  'projection.date.format' = 'yyyy-MM-dd',
-  'projection.date.range' = '2026-01-01,NOW+1DAYS',
-  'storage.location.template' = 's3://BUCKET/PREFIX/audit/snapshots/date=${date}'
-);
-
--- One row per object that a run made; the same bytes lie at every replica.
-CREATE EXTERNAL TABLE IF NOT EXISTS objects (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
-  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `object` string COMMENT 'Name of the object in the repository.',
-  `kind` string COMMENT '`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
-  `bytes` bigint COMMENT 'Its size.',
-  `blake3` string COMMENT 'BLAKE3-256 of its bytes, for a pack its id, 64 hex digits.',
-  `snapshot_id` string COMMENT 'The snapshot it was made for.',
-  `checksums` array<string> COMMENT 'What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.'
+  `change` string COMMENT '`made` (by this run), `reused` (an earlier run had made it, and the snapshot before did not need it) or `dropped` (the snapshot before needed it, and this one does not).',
+  `kind` string COMMENT 'Of `made`: `pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
+  `bytes` bigint COMMENT 'Of `made`: its size.',
+  `source_id` string COMMENT 'The source of the snapshot, 32 hex digits.',
+  `snapshot_id` string COMMENT 'The snapshot.',
+  `sequence` bigint COMMENT 'The place of the snapshot among those of its source.',
+  `checksums` array<string> COMMENT 'Of `made`: what providers must tell of these bytes, `algorithm:hex`, computed before they were sent.'
 )
-COMMENT 'One row per object that a run made; the same bytes lie at every replica.'
+COMMENT 'What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.'
 PARTITIONED BY (`date` date)
 STORED AS PARQUET
-LOCATION 's3://BUCKET/PREFIX/audit/objects/'
+LOCATION 's3://BUCKET/PREFIX/audit/needs/'
 TBLPROPERTIES (
   'projection.enabled' = 'true',
   'projection.date.type' = 'date',
   'projection.date.format' = 'yyyy-MM-dd',
   'projection.date.range' = '2026-01-01,NOW+1DAYS',
-  'storage.location.template' = 's3://BUCKET/PREFIX/audit/objects/date=${date}'
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/needs/date=${date}'
 );
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
 CREATE EXTERNAL TABLE IF NOT EXISTS copies (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `object` string COMMENT 'Name of the object in the repository.',
   `replica` string COMMENT 'Name of the replica in the configuration.',
@@ -139,39 +111,9 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/audit/copies/date=${date}'
 );
 
--- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
-CREATE EXTERNAL TABLE IF NOT EXISTS lineage (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
-  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
-  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
-  `source_id` string COMMENT 'The source, 32 hex digits.',
-  `source` string COMMENT 'Name of the source in the configuration.',
-  `snapshot_id` string COMMENT 'The snapshot that needs the object.',
-  `parent_snapshot_id` string COMMENT 'The snapshot that it follows.',
-  `object` string COMMENT 'Name of the object in the repository.',
-  `reused` boolean COMMENT 'Whether an earlier run had made the object.',
-  `replicas` array<string> COMMENT 'Replicas that held the object when the snapshot was committed.'
-)
-COMMENT 'Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.'
-PARTITIONED BY (`date` date)
-STORED AS PARQUET
-LOCATION 's3://BUCKET/PREFIX/audit/lineage/'
-TBLPROPERTIES (
-  'projection.enabled' = 'true',
-  'projection.date.type' = 'date',
-  'projection.date.format' = 'yyyy-MM-dd',
-  'projection.date.range' = '2026-01-01,NOW+1DAYS',
-  'storage.location.template' = 's3://BUCKET/PREFIX/audit/lineage/date=${date}'
-);
-
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
 CREATE EXTERNAL TABLE IF NOT EXISTS checks (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `check_id` string COMMENT 'One verify; the same in all its rows.',
   `replica` string COMMENT 'Name of the replica in the configuration.',
@@ -208,10 +150,7 @@ TBLPROPERTIES (
 
 -- One row per restore.
 CREATE EXTERNAL TABLE IF NOT EXISTS restores (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `snapshot_id` string COMMENT 'The snapshot that was restored.',
   `source_id` string COMMENT 'The source, 32 hex digits.',
@@ -243,10 +182,7 @@ TBLPROPERTIES (
 
 -- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
 CREATE EXTERNAL TABLE IF NOT EXISTS repairs (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `replica` string COMMENT 'Name of the replica in the configuration.',
   `object` string COMMENT 'Name of the object in the repository.',
@@ -275,10 +211,7 @@ TBLPROPERTIES (
 
 -- What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).
 CREATE EXTERNAL TABLE IF NOT EXISTS proofs (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `replica` string COMMENT 'Name of the replica in the configuration.',
   `object` string COMMENT 'Name of the object in the repository.',
@@ -304,10 +237,7 @@ TBLPROPERTIES (
 
 -- One row per snapshot and replica whenever its objects were locked, held or looked at.
 CREATE EXTERNAL TABLE IF NOT EXISTS locks (
-  `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
   `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
   `replica` string COMMENT 'Name of the replica in the configuration.',
   `snapshot_id` string COMMENT 'The snapshot.',
@@ -334,12 +264,49 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/audit/locks/date=${date}'
 );
 
+-- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
+CREATE OR REPLACE VIEW snapshots AS
+SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
+       kind, identity, reading_utc AS started_utc, committed_utc, entries, files, bytes_total, bytes_read, bytes_new,
+       bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
+       snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
+FROM runs
+WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+
+-- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
+CREATE OR REPLACE VIEW objects AS
+SELECT run_id, recorded_utc, object, kind, bytes, snapshot_id, checksums, date
+FROM needs
+WHERE change = 'made';
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY source_id, snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
 ) AS counted
 WHERE occurrence = 1;
+
+-- Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until`.
+CREATE OR REPLACE VIEW needs_spans AS
+SELECT source_id, object, change, kind, snapshot_id, sequence, until
+FROM (
+    SELECT source_id, object, change, kind, snapshot_id, sequence,
+           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS until
+    FROM needs
+) AS changes
+WHERE change <> 'dropped' AND (until IS NULL OR until > sequence);
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs or its run made. `reused`: an earlier run had made it; `replicas` committed the snapshot.
+CREATE OR REPLACE VIEW lineage AS
+SELECT snap.run_id AS run_id, snap.recorded_utc AS recorded_utc, snap.source_id AS source_id, snap.source AS source,
+       snap.snapshot_id AS snapshot_id, snap.parent_snapshot_id AS parent_snapshot_id, span.object AS object,
+       (span.snapshot_id <> snap.snapshot_id OR span.change = 'reused') AS reused,
+       snap.replicas_committed AS replicas, snap.date AS date
+FROM needs_spans AS span
+JOIN snapshots_once AS snap ON snap.source_id = span.source_id
+WHERE span.sequence >= snap.needs_since AND span.sequence <= snap.sequence
+  AND (span.until IS NULL OR span.until > snap.sequence)
+  AND (span.kind IS NULL OR span.kind NOT IN ('commit', 'index') OR span.snapshot_id = snap.snapshot_id);
 
 -- The latest word on each object at each replica.
 CREATE OR REPLACE VIEW copies_now AS

@@ -2,29 +2,19 @@
 -- Over S3: INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, ...). Over GCS: gs:// and TYPE gcs. Over Azure: az:// and
 -- the azure extension. SET TimeZone = 'UTC', so that days are UTC days.
 
--- One row per run of one operation, whether it ended well or not.
+-- One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.
 CREATE OR REPLACE VIEW runs AS
 SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/runs/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
--- One row per snapshot that was committed and read back at a quorum.
-CREATE OR REPLACE VIEW snapshots AS
-SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/snapshots/date=*/*.parquet',
-    union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
-
--- One row per object that a run made; the same bytes lie at every replica.
-CREATE OR REPLACE VIEW objects AS
-SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/objects/date=*/*.parquet',
+-- What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.
+CREATE OR REPLACE VIEW needs AS
+SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/needs/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
 CREATE OR REPLACE VIEW copies AS
 SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/copies/date=*/*.parquet',
-    union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
-
--- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
-CREATE OR REPLACE VIEW lineage AS
-SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/lineage/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
@@ -52,12 +42,49 @@ CREATE OR REPLACE VIEW locks AS
 SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/locks/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
+-- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
+CREATE OR REPLACE VIEW snapshots AS
+SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
+       kind, identity, reading_utc AS started_utc, committed_utc, entries, files, bytes_total, bytes_read, bytes_new,
+       bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
+       snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
+FROM runs
+WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+
+-- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
+CREATE OR REPLACE VIEW objects AS
+SELECT run_id, recorded_utc, object, kind, bytes, snapshot_id, checksums, date
+FROM needs
+WHERE change = 'made';
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY source_id, snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
 ) AS counted
 WHERE occurrence = 1;
+
+-- Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until`.
+CREATE OR REPLACE VIEW needs_spans AS
+SELECT source_id, object, change, kind, snapshot_id, sequence, until
+FROM (
+    SELECT source_id, object, change, kind, snapshot_id, sequence,
+           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS until
+    FROM needs
+) AS changes
+WHERE change <> 'dropped' AND (until IS NULL OR until > sequence);
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs or its run made. `reused`: an earlier run had made it; `replicas` committed the snapshot.
+CREATE OR REPLACE VIEW lineage AS
+SELECT snap.run_id AS run_id, snap.recorded_utc AS recorded_utc, snap.source_id AS source_id, snap.source AS source,
+       snap.snapshot_id AS snapshot_id, snap.parent_snapshot_id AS parent_snapshot_id, span.object AS object,
+       (span.snapshot_id <> snap.snapshot_id OR span.change = 'reused') AS reused,
+       snap.replicas_committed AS replicas, snap.date AS date
+FROM needs_spans AS span
+JOIN snapshots_once AS snap ON snap.source_id = span.source_id
+WHERE span.sequence >= snap.needs_since AND span.sequence <= snap.sequence
+  AND (span.until IS NULL OR span.until > snap.sequence)
+  AND (span.kind IS NULL OR span.kind NOT IN ('commit', 'index') OR span.snapshot_id = snap.snapshot_id);
 
 -- The latest word on each object at each replica.
 CREATE OR REPLACE VIEW copies_now AS

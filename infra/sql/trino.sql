@@ -1,13 +1,13 @@
 -- Farshore's audit tables in Trino's Hive connector, with hive.timestamp-precision = MICROSECONDS. USE its catalog and
 -- schema first, and replace SCHEMA, BUCKET and PREFIX. Call sync_partition_metadata again for new days. Times are UTC.
 
--- One row per run of one operation, whether it ended well or not.
+-- One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.
 CREATE TABLE IF NOT EXISTS runs (
+  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
-  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
-  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   operation varchar COMMENT '`init`, `backup`, `restore`, `verify`, `heal` or `retire`.',
   state varchar COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   started_utc timestamp(6) COMMENT 'When the run started.',
@@ -25,26 +25,9 @@ CREATE TABLE IF NOT EXISTS runs (
   host varchar COMMENT 'Name of the machine that ran it.',
   version varchar COMMENT 'Version of Farshore that ran it.',
   replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
-  date date
-)
-COMMENT 'One row per run of one operation, whether it ended well or not.'
-WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/runs', partitioned_by = ARRAY['date']);
-CALL system.sync_partition_metadata('SCHEMA', 'runs', 'ADD');
-
--- One row per snapshot that was committed and read back at a quorum.
-CREATE TABLE IF NOT EXISTS snapshots (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
-  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
-  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
-  snapshot_id varchar COMMENT 'The snapshot, 32 hex digits.',
   parent_snapshot_id varchar COMMENT 'The snapshot that it follows; NULL for a first one.',
-  source_id varchar COMMENT 'The source, 32 hex digits.',
-  source varchar COMMENT 'Name of the source in the configuration.',
   kind varchar COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
-  identity varchar COMMENT 'Scheduled moment or event id; NULL for one asked for by hand.',
-  started_utc timestamp(6) COMMENT 'When reading the source started: the snapshot shows no later state.',
+  reading_utc timestamp(6) COMMENT 'When reading the source started: the snapshot shows no later state.',
   committed_utc timestamp(6) COMMENT 'When it was committed.',
   entries bigint COMMENT 'Names in it.',
   files bigint COMMENT 'Regular files in it.',
@@ -55,45 +38,41 @@ CREATE TABLE IF NOT EXISTS snapshots (
   chunks_new bigint COMMENT 'Chunks that the repository did not hold.',
   packs_new bigint COMMENT 'Packs made by this run.',
   entries_unchanged bigint COMMENT 'Entries that were not read again.',
-  problems bigint COMMENT 'Entries that vanished, changed or could not be read.',
   quorum bigint COMMENT 'Replicas that had to hold it before it counted.',
   replicas_committed array(varchar) COMMENT 'Replicas that held it when the run ended.',
   facts array(row(key varchar, value varchar)) COMMENT 'What the source tells of itself, such as a server version or a log position.',
-  state varchar COMMENT '`complete`, or `incomplete`: it lacks something that its source had. NULL in earlier files.',
+  snapshot_state varchar COMMENT '`complete`, or `incomplete`: it lacks something that its source had.',
   lacking bigint COMMENT 'Problems that leave something out.',
-  sequence bigint COMMENT 'Its place among the snapshots of its source; 0 before there were any.',
+  sequence bigint COMMENT 'Its place among the snapshots of its source.',
   shrunken boolean COMMENT 'Whether entries or bytes were below half of those of the last complete snapshot.',
+  needs_since bigint COMMENT 'Its needs are the rows of `needs` of its source from this place of the chain to its own.',
   date date
 )
-COMMENT 'One row per snapshot that was committed and read back at a quorum.'
-WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/snapshots', partitioned_by = ARRAY['date']);
-CALL system.sync_partition_metadata('SCHEMA', 'snapshots', 'ADD');
+COMMENT 'One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.'
+WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/runs', partitioned_by = ARRAY['date']);
+CALL system.sync_partition_metadata('SCHEMA', 'runs', 'ADD');
 
--- One row per object that a run made; the same bytes lie at every replica.
-CREATE TABLE IF NOT EXISTS objects (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
+-- What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.
+CREATE TABLE IF NOT EXISTS needs (
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   object varchar COMMENT 'Name of the object in the repository.',
-  kind varchar COMMENT '`pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
-  bytes bigint COMMENT 'Its size.',
-  blake3 varchar COMMENT 'BLAKE3-256 of its bytes, for a pack its id, 64 hex digits.',
-  snapshot_id varchar COMMENT 'The snapshot it was made for.',
-  checksums array(varchar) COMMENT 'What providers must tell of these bytes, `algorithm:hex`, computed before they were sent.',
+  change varchar COMMENT '`made` (by this run), `reused` (an earlier run had made it, and the snapshot before did not need it) or `dropped` (the snapshot before needed it, and this one does not).',
+  kind varchar COMMENT 'Of `made`: `pack`, `index`, `manifest`, `needs`, `pages`, `commit` or `data-key`.',
+  bytes bigint COMMENT 'Of `made`: its size.',
+  source_id varchar COMMENT 'The source of the snapshot, 32 hex digits.',
+  snapshot_id varchar COMMENT 'The snapshot.',
+  sequence bigint COMMENT 'The place of the snapshot among those of its source.',
+  checksums array(varchar) COMMENT 'Of `made`: what providers must tell of these bytes, `algorithm:hex`, computed before they were sent.',
   date date
 )
-COMMENT 'One row per object that a run made; the same bytes lie at every replica.'
-WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/objects', partitioned_by = ARRAY['date']);
-CALL system.sync_partition_metadata('SCHEMA', 'objects', 'ADD');
+COMMENT 'What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.'
+WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/needs', partitioned_by = ARRAY['date']);
+CALL system.sync_partition_metadata('SCHEMA', 'needs', 'ADD');
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
 CREATE TABLE IF NOT EXISTS copies (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   object varchar COMMENT 'Name of the object in the repository.',
   replica varchar COMMENT 'Name of the replica in the configuration.',
@@ -111,32 +90,9 @@ COMMENT 'One row per object and replica that it was sent to; the latest row of t
 WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/copies', partitioned_by = ARRAY['date']);
 CALL system.sync_partition_metadata('SCHEMA', 'copies', 'ADD');
 
--- Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.
-CREATE TABLE IF NOT EXISTS lineage (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
-  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
-  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
-  source_id varchar COMMENT 'The source, 32 hex digits.',
-  source varchar COMMENT 'Name of the source in the configuration.',
-  snapshot_id varchar COMMENT 'The snapshot that needs the object.',
-  parent_snapshot_id varchar COMMENT 'The snapshot that it follows.',
-  object varchar COMMENT 'Name of the object in the repository.',
-  reused boolean COMMENT 'Whether an earlier run had made the object.',
-  replicas array(varchar) COMMENT 'Replicas that held the object when the snapshot was committed.',
-  date date
-)
-COMMENT 'Source -> snapshot -> copies: one row per snapshot and object that it needs, whether new or reused.'
-WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/lineage', partitioned_by = ARRAY['date']);
-CALL system.sync_partition_metadata('SCHEMA', 'lineage', 'ADD');
-
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
 CREATE TABLE IF NOT EXISTS checks (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   check_id varchar COMMENT 'One verify; the same in all its rows.',
   replica varchar COMMENT 'Name of the replica in the configuration.',
@@ -166,10 +122,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'checks', 'ADD');
 
 -- One row per restore.
 CREATE TABLE IF NOT EXISTS restores (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   snapshot_id varchar COMMENT 'The snapshot that was restored.',
   source_id varchar COMMENT 'The source, 32 hex digits.',
@@ -194,10 +147,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'restores', 'ADD');
 
 -- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
 CREATE TABLE IF NOT EXISTS repairs (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   replica varchar COMMENT 'Name of the replica in the configuration.',
   object varchar COMMENT 'Name of the object in the repository.',
@@ -219,10 +169,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'repairs', 'ADD');
 
 -- What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).
 CREATE TABLE IF NOT EXISTS proofs (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   replica varchar COMMENT 'Name of the replica in the configuration.',
   object varchar COMMENT 'Name of the object in the repository.',
@@ -241,10 +188,7 @@ CALL system.sync_partition_metadata('SCHEMA', 'proofs', 'ADD');
 
 -- One row per snapshot and replica whenever its objects were locked, held or looked at.
 CREATE TABLE IF NOT EXISTS locks (
-  schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
-  repository_id varchar COMMENT 'The repository, 32 hex digits.',
   run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
-  engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
   recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
   replica varchar COMMENT 'Name of the replica in the configuration.',
   snapshot_id varchar COMMENT 'The snapshot.',
@@ -264,12 +208,49 @@ COMMENT 'One row per snapshot and replica whenever its objects were locked, held
 WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/locks', partitioned_by = ARRAY['date']);
 CALL system.sync_partition_metadata('SCHEMA', 'locks', 'ADD');
 
+-- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
+CREATE OR REPLACE VIEW snapshots AS
+SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
+       kind, identity, reading_utc AS started_utc, committed_utc, entries, files, bytes_total, bytes_read, bytes_new,
+       bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
+       snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
+FROM runs
+WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+
+-- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
+CREATE OR REPLACE VIEW objects AS
+SELECT run_id, recorded_utc, object, kind, bytes, snapshot_id, checksums, date
+FROM needs
+WHERE change = 'made';
+
 -- `snapshots`, each snapshot once.
 CREATE OR REPLACE VIEW snapshots_once AS
 SELECT * FROM (
     SELECT *, row_number() OVER (PARTITION BY source_id, snapshot_id ORDER BY recorded_utc) AS occurrence FROM snapshots
 ) AS counted
 WHERE occurrence = 1;
+
+-- Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until`.
+CREATE OR REPLACE VIEW needs_spans AS
+SELECT source_id, object, change, kind, snapshot_id, sequence, until
+FROM (
+    SELECT source_id, object, change, kind, snapshot_id, sequence,
+           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS until
+    FROM needs
+) AS changes
+WHERE change <> 'dropped' AND (until IS NULL OR until > sequence);
+
+-- Source -> snapshot -> copies: one row per snapshot and object that it needs or its run made. `reused`: an earlier run had made it; `replicas` committed the snapshot.
+CREATE OR REPLACE VIEW lineage AS
+SELECT snap.run_id AS run_id, snap.recorded_utc AS recorded_utc, snap.source_id AS source_id, snap.source AS source,
+       snap.snapshot_id AS snapshot_id, snap.parent_snapshot_id AS parent_snapshot_id, span.object AS object,
+       (span.snapshot_id <> snap.snapshot_id OR span.change = 'reused') AS reused,
+       snap.replicas_committed AS replicas, snap.date AS date
+FROM needs_spans AS span
+JOIN snapshots_once AS snap ON snap.source_id = span.source_id
+WHERE span.sequence >= snap.needs_since AND span.sequence <= snap.sequence
+  AND (span.until IS NULL OR span.until > snap.sequence)
+  AND (span.kind IS NULL OR span.kind NOT IN ('commit', 'index') OR span.snapshot_id = snap.snapshot_id);
 
 -- The latest word on each object at each replica.
 CREATE OR REPLACE VIEW copies_now AS

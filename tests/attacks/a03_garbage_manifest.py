@@ -1,4 +1,4 @@
-"""A3: garbage in place of a manifest, and the row of `audit/objects` that says what it must be rewritten to fit.
+"""A3: garbage in place of a manifest, and the rows of `audit/needs` that name it rewritten to fit.
 
 Holds: put and delete rights at one replica, and no key. Wants: a heal without a key to delete the good manifest at the
 other replicas, and to put the garbage there.
@@ -30,7 +30,7 @@ def main() -> None:
     garbage = os.urandom(path.stat().st_size)
     path.chmod(0o600)
     path.write_bytes(garbage)
-    for file in sorted((replica / "audit/objects").rglob("*.parquet")):
+    for file in sorted((replica / "audit/needs").rglob("*.parquet")):
         table = pq.read_table(file)
         rows = table.to_pylist()
         rewritten = [{name: exchanged(value, path.name, garbage) for name, value in row.items()} for row in rows]
@@ -46,7 +46,7 @@ def main() -> None:
 
 def exchanged(value: object, digest: str, garbage: bytes) -> object:
     """Return the hash of the garbage in place of the one that the manifest had."""
-    return forge.hash_of(garbage) if value == digest else value
+    return value.replace(digest, forge.hash_of(garbage)) if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parent))
 import forge  # type: ignore[import-not-found]
 
-TABLES = ("runs", "snapshots", "checks", "proofs")
+TABLES = ("runs", "needs", "checks", "proofs")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 Holds: the stolen credential of a writer of the domain, and put rights at one replica.
 
 Usage: stolen_claims.py audit|needs|sequence REPLICA CREDENTIAL MOMENT. Prints the names that it put.
-`audit`: every row of checks, proofs, repairs and snapshots that is there, 70 years later, with a seal of the thief's.
+`audit`: every row of checks, proofs, repairs and runs that is there, 70 years later, with a seal of the thief's.
 `needs`: a snapshot whose needs name each pack of the others with a byte more, and packs that nobody has.
 `sequence`: a snapshot of the thief's own source with the highest sequence that there is.
 """
@@ -30,7 +30,7 @@ def main() -> None:
     what, replica, credential, moment = sys.argv[1:]
     thief = Thief.at(credential, replica)
     if what == "audit":
-        tables = ("checks", "proofs", "repairs", "snapshots")
+        tables = ("checks", "proofs", "repairs", "runs")
         files = [path for table in tables for path in sorted((Path(replica) / "audit" / table).rglob("*.parquet"))]
         thief.seal(dict(pair for path in files for pair in planted(Path(replica), path, source="home")), moment)
     elif what == "needs":

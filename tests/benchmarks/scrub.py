@@ -31,8 +31,9 @@ from farshore.audit.rows import (
     CheckRow,
     CopyRow,
     CopyState,
+    NeedRow,
+    NeedsChange,
     ObjectKind,
-    ObjectRow,
     ProofRow,
     ProofState,
 )
@@ -86,8 +87,9 @@ def write_rows(repository: Repository, packs: list[str], replicas: list[str]) ->
         rows: list[AuditRow] = []
         for name in packs[start : start + RUN_PACKS]:
             reported = checksum_of(name)
-            rows.append(ObjectRow(run_id=run_id, object=name, kind=ObjectKind.PACK, bytes=PACK_BYTES, blake3=name[-64:],
-                                  snapshot_id=run_id, checksums=(reported,)))  # fmt: skip
+            rows.append(NeedRow(run_id=run_id, object=name, change=NeedsChange.MADE, kind=ObjectKind.PACK,
+                                bytes=PACK_BYTES, source_id="5a" * 16, snapshot_id=run_id, sequence=start + 1,
+                                checksums=(reported,)))  # fmt: skip
             rows += [
                 CopyRow(run_id=run_id, object=name, replica=replica, provider="gcs", state=CopyState.ACKNOWLEDGED,
                         bytes=PACK_BYTES, checksum=reported, acknowledged_utc=PUT_UTC, snapshot_id=run_id)

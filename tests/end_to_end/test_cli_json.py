@@ -115,7 +115,7 @@ def test_status_sql_key_config_version(shore: Shore) -> None:
     assert {one["table"] for one in shore.good("sql", "--tables", "--json").of("column")} >= {
         "runs",
         "copies",
-        "lineage",
+        "needs",
     }
     assert shore.good("key", "list", "--json").of("slot")[0]["kind"] == "passphrase"
     checked = shore.good("config", "check", "--secrets", "--json")

@@ -247,7 +247,7 @@ def test_a_listing_that_leaves_things_out_is_neither_clean_nor_damage(
     assert proof_of(result, replica).listing_complete is False
 
 
-@pytest.mark.parametrize("table", ["", "objects"])
+@pytest.mark.parametrize("table", ["", "needs"])
 def test_without_audit_tables_nothing_is_clean(setting: Setting, tmp_path: Path, table: str) -> None:
     lost = {name: tmp_path / name for name in ("one", "two")}
     shutil.copytree(setting.root / "state", tmp_path / "state")

@@ -526,7 +526,7 @@ DAMAGES = {
         alter(lambda one: one.named("audit/runs")[0], flip()), finds=found(("audit/runs/", "altered"))
     ),
     "audit-file-missing": Damage(
-        lose(lambda one: one.named("audit/lineage")[0]), finds=found(("audit/lineage/", "missing"))
+        lose(lambda one: one.named("audit/needs")[0]), finds=found(("audit/needs/", "missing"))
     ),
     "audit-seal-flipped": Damage(
         alter(lambda one: one.named("audit/_seals")[0], flip()), finds=found(("audit/_seals/", "altered"))

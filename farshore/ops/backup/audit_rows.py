@@ -7,14 +7,19 @@ from dataclasses import dataclass, replace
 
 from farshore import limits
 from farshore.audit import run_rows
+from farshore.audit.own_chain import MadeCommit
 from farshore.audit.rows import AuditRow, Operation, RunResult, RunRow
 from farshore.catalog.heads import remember_seen
+from farshore.catalog.needs import objects_of, read_needs
 from farshore.catalog.shrinking import counts_before, has_shrunken
-from farshore.errors import Failure
+from farshore.errors import CACHED_READ_ERRORS, Failure
 from farshore.format.commit import Commit
+from farshore.format.needs import Needs
+from farshore.format.object_kinds import Kind
 from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import RunState
+from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
 from farshore.results import BackupResult, ReplicaOutcome, RunWarning, WarningCode
 from farshore.trust.memory import NewestSnapshot
@@ -62,11 +67,13 @@ class RunRecorder:
             shrunken_from=before if has_shrunken(commit.counts, before) else None,
         )
 
-    def record_commit(self, state: RunState, commit: Commit, result: BackupResult) -> None:
+    def record_commit(self, state: RunState, commit: Commit, needs: Needs, result: BackupResult) -> None:
         """Write the rows of a committed snapshot and of its run. Raises as `record`."""
+        before, since = self._recorded_before(state, commit)
+        needed = frozenset(one.name for one in objects_of(commit, needs))
+        reused = frozenset(one.name for one in state.committer.reused)
         rows = run_rows.backup_rows(
             repository=self.repository,
-            engine=self.attempt.run.engine,
             commit=commit,
             outcomes=result.replicas,
             made=[*state.publisher.made, *state.committer.folded, state.committer.made],
@@ -76,18 +83,35 @@ class RunRecorder:
                 if name not in state.committer.unleased
             },
             checksums=state.committer.checksums,
-            reused=state.committer.reused,
+            earlier=run_rows.EarlierObjects(reused, reused - before, before - needed),
             adopted=state.committer.adopted,
             sent={name: replica.meter.sent() for name, replica in self.repository.replicas.items()},
         )
-        if result.shrunken_from is not None:
-            rows = run_rows.mark_shrunken(rows)
         row = self.run_row(RunResult.COMPLETED_WITH_WARNINGS if result.warned else RunResult.COMPLETED)
-        rows = [run_rows.finished_run(row, commit=commit, outcomes=result.replicas), *rows]
+        finished = run_rows.finished_run(
+            row, commit=commit, outcomes=result.replicas, needs_since=since,
+            shrunken=result.shrunken_from is not None,
+        )  # fmt: skip
         # Before the seal, so that the seal names this snapshot, too.
         made = {commit.source_id: NewestSnapshot(commit.sequence, commit.snapshot, commit.hash, commit.signer)}
         remember_seen(self.repository, newest=made, own=made)
-        run_rows.record(self.repository, self.attempt.run.run_id, rows, commits=[commit.hash])
+        recorded = MadeCommit(commit.hash, commit.source_id, commit.snapshot, since)
+        run_rows.record(self.repository, self.attempt.run.run_id, [finished, *rows], commits=[recorded])
+
+    def _recorded_before(self, state: RunState, commit: Commit) -> tuple[frozenset[str], int]:
+        """Return what the snapshot before needs beside its commit, and the place of its source since which rows say so.
+
+        Nothing and the place of this one, where rows of this host's chain do not say it.
+        """
+        recorded = run_rows.recorded_needs(self.repository, commit.source_id)
+        parent = next((one for one in state.commits.ordered[::-1] if one.snapshot == commit.parent), None)
+        if recorded is None or parent is None or recorded.snapshot_id != parent.snapshot:
+            return frozenset(), commit.sequence
+        try:
+            needs = read_needs(self.repository, open_reader(self.repository), parent)
+        except CACHED_READ_ERRORS:
+            return frozenset(), commit.sequence
+        return frozenset(one.name for one in objects_of(parent, needs) if one.kind is not Kind.COMMIT), recorded.since
 
     def run_row(self, state: RunResult, error: Failure | None = None) -> RunRow:
         """Return the row of this attempt, finished now."""

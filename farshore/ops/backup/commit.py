@@ -65,7 +65,7 @@ class Committer:
         self._signed: tuple[Commit, bytes] | None = None
         self._before = {name: _requests(repository, name) for name in repository.replicas}
         self.unleased = dict(unleased)
-        self.reused: list[tuple[str, tuple[str, ...]]] = []
+        self.reused: Sequence[NeededObject] = ()  # what the snapshot needs of earlier runs
 
     @property
     def made(self) -> WrittenObject:
@@ -124,8 +124,7 @@ class Committer:
             written = {name: pool.submit(self._write, name) for name in ready}
             committed = [name for name, future in written.items() if _succeeded(name, future.result, errors)]
             self._require(committed, errors)
-        # Each pack and key was checked at a replica, or copied there, before it committed.
-        self.reused = [(one.name, tuple(committed)) for one in reused]
+        self.reused = reused
         return tuple(self._outcome(name, name in committed, errors) for name in self._repository.configured)
 
     def _prepare(

@@ -215,7 +215,7 @@ class BackupSession:
         if state.publisher.needs_body:
             self._repository.cache.put(state.publisher.runs[names.NEEDS][-1].name, state.publisher.needs_body)
         result = self._recorder.result(self._commit, self._outcomes, state=state, captured=self._captured)
-        self._recorder.record_commit(state, self._commit, result)
+        self._recorder.record_commit(state, self._commit, state.publisher.needs, result)
         self._recorded = True
         state.lease.end()
         for name in (one.replica for one in self._outcomes if one.committed):

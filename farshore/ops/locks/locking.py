@@ -191,7 +191,7 @@ def _ask_all(replica: Replica, needed: Sequence[str], change: Change, progress: 
 
 def _row(run: Run, action: LockAction, commit: Commit, found: SnapshotLocks) -> LockRow:
     return replace(
-        LockRow.of(commit, replica=found.replica, action=action, run_id=run.run_id, engine=run.engine),
+        LockRow.of(commit, replica=found.replica, action=action, run_id=run.run_id),
         mode=found.mode,
         locked_until_utc=found.locked_until_utc,
         objects=found.objects,

@@ -286,7 +286,6 @@ def _record(
     finished_utc = repository.clock.now_utc()
     restored = RestoreRow(
         run_id=run.run_id,
-        engine=run.engine,
         snapshot_id=snapshot.snapshot_id,
         source_id=snapshot.source_id,
         source=snapshot.source,

@@ -35,7 +35,7 @@ def record_verify(
         check = seen.get(name)
         bad = [one for one in result.damaged if one.replica == name]
         shared: dict[str, Any] = {
-            "run_id": result.run_id, "engine": run.engine, "check_id": result.run_id, "replica": name,
+            "run_id": result.run_id, "check_id": result.run_id, "replica": name,
             "started_utc": result.started_utc, "finished_utc": result.finished_utc,
         }  # fmt: skip
         rows.append(

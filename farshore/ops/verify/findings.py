@@ -21,7 +21,6 @@ def proof_row(run: Run, replica: str, name: str, state: ProofState, size: int, c
     """Return the row of a pack that was read."""
     return ProofRow(
         run_id=run.run_id,
-        engine=run.engine,
         replica=replica,
         object=name,
         method=CheckMethod.READ,

@@ -11,11 +11,11 @@ from farshore.audit.rows import (
     CheckRow,
     CopyRow,
     CopyState,
-    LineageRow,
     LockAction,
     LockRow,
+    NeedRow,
+    NeedsChange,
     ObjectKind,
-    ObjectRow,
     Operation,
     PartState,
     ProofRow,
@@ -26,7 +26,7 @@ from farshore.audit.rows import (
     RestoreRow,
     RunResult,
     RunRow,
-    SnapshotRow,
+    SnapshotMade,
 )
 from farshore.check_results import CheckMethod
 from farshore.results import Found, RepairAction
@@ -52,7 +52,7 @@ def repository_rows() -> Iterator[AuditRow]:
             new = [f"packs/aa/{clock.random_bytes(32).hex()}" for _ in range(PACKS)]
             needed[source] += new
             snapshot_id = clock.random_bytes(16).hex()
-            yield from _backup(clock, number, source, source_id, snapshot_id, before[source], new, needed[source])
+            yield from _backup(clock, number, source, source_id, snapshot_id, before[source], new)
             before[source] = snapshot_id
     yield from _check(clock, needed["shop"][0])
     yield from _repairs(needed["shop"])
@@ -69,7 +69,6 @@ def repository_rows() -> Iterator[AuditRow]:
     )
     yield RestoreRow(
         run_id="restore-1",
-        engine="prefect",
         snapshot_id=before["shop"],
         source_id=SOURCES["shop"],
         source="shop",
@@ -126,15 +125,21 @@ def _backup(
     snapshot_id: str,
     parent: str,
     new: list[str],
-    needed: list[str],
 ) -> Iterator[AuditRow]:
     run_id = clock.random_bytes(16).hex()
     now = clock.now_utc()
     iowa_is_away = number % 4 == 3
     held_by = ("vault",) if iowa_is_away else ("vault", "iowa")
     for name in new:
-        yield ObjectRow(
-            run_id=run_id, object=name, kind=ObjectKind.PACK, bytes=1000, blake3=name[-64:], snapshot_id=snapshot_id
+        yield NeedRow(
+            run_id=run_id,
+            object=name,
+            change=NeedsChange.MADE,
+            kind=ObjectKind.PACK,
+            bytes=1000,
+            source_id=source_id,
+            snapshot_id=snapshot_id,
+            sequence=number + 1,
         )
         for replica in ("vault", "iowa"):
             sent = replica in held_by
@@ -151,17 +156,6 @@ def _backup(
                 snapshot_id=snapshot_id,
                 error_code="" if sent else "store-unavailable",
             )
-    for name in needed:
-        yield LineageRow(
-            run_id=run_id,
-            source_id=source_id,
-            source=source,
-            snapshot_id=snapshot_id,
-            parent_snapshot_id=parent,
-            object=name,
-            reused=name not in new,
-            replicas=held_by,
-        )
     yield from _outcome(number, source, source_id, snapshot_id, parent, run_id, now, held_by)
 
 
@@ -175,27 +169,6 @@ def _outcome(
     now: datetime,
     held_by: tuple[str, ...],
 ) -> Iterator[AuditRow]:
-    yield SnapshotRow(
-        run_id=run_id,
-        snapshot_id=snapshot_id,
-        parent_snapshot_id=parent,
-        source_id=source_id,
-        source=source,
-        kind="directory",
-        started_utc=now,
-        committed_utc=now + timedelta(seconds=3),
-        entries=5,
-        files=4,
-        bytes_total=10**15 + number,  # more than a float holds exactly when summed
-        bytes_read=100,
-        bytes_new=50,
-        bytes_stored=3000,
-        chunks_new=3,
-        packs_new=PACKS,
-        quorum=1,
-        replicas_committed=held_by,
-        facts=(("server", "18.6"),),
-    )
     yield RunRow(
         run_id=run_id,
         operation=Operation.BACKUP,
@@ -210,6 +183,25 @@ def _outcome(
         replicas=tuple(
             ReplicaPart(replica=name, state=PartState.COMMITTED, bytes_sent=3000, objects_sent=3, requests=4)
             for name in held_by
+        ),
+        made=SnapshotMade(
+            parent_snapshot_id=parent,
+            kind="directory",
+            reading_utc=now,
+            committed_utc=now + timedelta(seconds=3),
+            entries=5,
+            files=4,
+            bytes_total=10**15 + number,  # more than a float holds exactly when summed
+            bytes_read=100,
+            bytes_new=50,
+            bytes_stored=3000,
+            chunks_new=3,
+            packs_new=PACKS,
+            quorum=1,
+            replicas_committed=held_by,
+            facts=(("server", "18.6"),),
+            sequence=number + 1,
+            needs_since=1,
         ),
     )
 

@@ -76,7 +76,7 @@ def test_views_read_only_what_stands_before_them() -> None:
     connection = duckdb.connect()
     for name, table in TABLES.items():
         columns = ", ".join(f"{column.name} {'TEXT' if column.name == 'object' else 'INT'}" for column in table.columns)
-        connection.execute(f"CREATE TABLE {name} ({columns})")
+        connection.execute(f"CREATE TABLE {name} ({columns}, date DATE)")
     for name, view in VIEWS.items():
         sql = view.sql.replace("CAST(committed_utc AS DATE)", "committed_utc")
         connection.execute(f"CREATE VIEW {name} AS {sql}")

@@ -13,7 +13,7 @@ import pytest
 
 from farshore.audit import chain, names
 from farshore.audit.outbox import Head, Outbox
-from farshore.audit.own_chain import open_chain_id
+from farshore.audit.own_chain import MadeCommit, open_chain_id
 from farshore.audit.recorder import AuditRecorder, AuditWritten
 from farshore.audit.rows import (
     SCHEMA_VERSION,
@@ -418,7 +418,7 @@ def test_the_first_seal_of_a_day_covers_what_was_made_since_the_last_one(
     commits = [f"{number:064x}" for number in range(4)]
     for number, commit in enumerate(commits):
         recording = recorder(clock=clock)
-        recording.add_commit(f"run-{number}", commit)
+        recording.add_commit(f"run-{number}", MadeCommit(commit, "ab" * 16, f"{number:032x}", 1))
         _record(recording, [_run(f"run-{number}")], f"run-{number}")
         if number == 2:
             clock.advance(86_400)

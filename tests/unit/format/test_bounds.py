@@ -27,7 +27,7 @@ BOUNDS = {
     names.verdict(HASH): MIB,
     names.note(ID, HASH): 64 * KIB,
     f"audit/_seals/{ID}/000000000001.json": 16 * MIB,
-    f"audit/objects/date=2026-11-29/{ID}-00.parquet": 256 * MIB,
+    f"audit/needs/date=2026-11-29/{ID}-00.parquet": 256 * MIB,
     names.log_entry(7, HASH): MIB,
     names.accepted(HASH): 64 * MIB,
 }

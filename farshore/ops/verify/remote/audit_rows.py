@@ -31,7 +31,6 @@ class ScrubRows:
         self._keeper.add(
             ProofRow(
                 run_id=self._run.run_id,
-                engine=self._run.engine,
                 replica=replica,
                 object=name,
                 method=CheckMethod.REMOTE,
@@ -58,7 +57,7 @@ class ScrubRows:
         for outcome in result.checks:
             name = outcome.replica
             shared: dict[str, Any] = {
-                "run_id": run.run_id, "engine": run.engine, "check_id": run.run_id, "replica": name,
+                "run_id": run.run_id, "check_id": run.run_id, "replica": name,
                 "started_utc": result.started_utc, "finished_utc": result.finished_utc,
             }  # fmt: skip
             bad = [one for one in result.damaged if one.replica == name]

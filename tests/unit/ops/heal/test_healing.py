@@ -519,7 +519,7 @@ def test_no_row_of_an_audit_table_decides_what_an_object_must_be(
     name = engine.object_of(newest.snapshot_id, names.MANIFEST)
     before = engine.data_objects("b")
     engine.alter("a", name, lambda _: b"garbage")
-    for row in engine.objects("a", "audit/objects/"):
+    for row in engine.objects("a", "audit/needs/"):
         engine.lose("a", row)
     heal(engine, keyless=keyless, read_data=True)
     assert engine.data_objects("a") == before
