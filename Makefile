@@ -66,6 +66,10 @@ test-wheel: environment system downloads ## Run the slow part that installs the 
 test-engines: environment engines ## Ask Spark and ClickHouse the audit tables (ENGINES_ARGS="-k facts" is the short form)
 	$(python) -m pytest -m engines tests/engines $(ENGINES_ARGS)
 
+.PHONY: simulate
+simulate: environment ## Play 10,000 histories of backups, heals and deletions in trouble, an hour or two (SIMULATE_ARGS="--help" tells more)
+	$(python) -m tests.simulation $(SIMULATE_ARGS)
+
 .PHONY: fuzz
 fuzz: environment ## Give mutated objects to every decoder for ten minutes (FUZZ_ARGS="--seconds 60 commit" narrows it)
 	$(python) -m tests.fuzz $(FUZZ_ARGS)

@@ -1,0 +1,171 @@
+"""One history: processes that begin at moments of a seed, in its weather; then calm, and everything that must hold."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farshore.errors import Bug
+from tests.simulation import acts
+from tests.simulation.threads import Actor, Scheduler, Stuck
+from tests.simulation.weather import AWAY_S, DAY_S, HOUR_S, Weather
+from tests.simulation.world import ADMIN, QUORUM, REPLICAS, Base, World, begun, simulated
+
+_GAPS_S = (0.0, 0.0, 0.5, 60.0, 3 * HOUR_S, DAY_S, 8 * DAY_S)
+Step = tuple[str, str, acts.Act]  # a name, a host, what it does
+_ACTS: dict[str, int] = {
+    "backup": 8, "attempt": 2, "heal": 3, "forget": 3, "unforget": 2, "verify": 1, "restore": 1, "enroll": 1,
+}  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What a history ended with. `faults`: what did not hold; none: all held."""
+
+    seed: int
+    faults: list[str]
+    lines: list[str] = field(repr=False)
+    snapshots: int = 0
+    calls: int = 0
+
+    @property
+    def holds(self) -> bool:
+        return not self.faults
+
+
+def play(base: Base, root: Path, seed: int, weather: Weather | None = None, *, shows_reads: bool = False) -> Outcome:
+    """Play the history of a seed; the same seed gives the same history wherever hashes of texts are the same."""
+    chance = random.Random(seed)
+    with simulated(random.Random(chance.random())) as scheduler:
+        drawn = Weather.drawn(chance)
+        with begun(base, root, scheduler, weather or drawn, chance) as world:
+            world.site.shows_reads = shows_reads
+            try:
+                _play(world, scheduler)
+            except Stuck as stuck:
+                world.faults.append(f"stuck: {stuck}")
+            _judge_errors(world, scheduler)
+            return Outcome(
+                seed,
+                [*world.obligations.broken, *world.faults],
+                world.lines,
+                len(world.obligations.commits),
+                world.site.calls,
+            )
+
+
+def _play(world: World, scheduler: Scheduler) -> None:
+    world.trace(f"{world.weather}")
+    _schedule(world, scheduler)
+    world.site.calm = False
+    scheduler.run()
+    world.site.calm = True
+    world.site.clock_offset_s.clear()
+    world.site.away_until_s.clear()
+    world.site.lies.clear()
+    scheduler.now_s += 3 * DAY_S  # leases of the dead are over
+    for steps in _calm():
+        if world.obligations.broken or world.faults or scheduler.errors:
+            return
+        for name, host, act in steps:
+            actor = Actor(name, host)
+            world.start(actor, lambda act=act, actor=actor: act(world, actor))  # type: ignore[misc]
+            scheduler.run()
+    _judge(world)
+
+
+def _calm() -> list[list[Step]]:
+    """The end of every history, in parts: after each, everything must have held."""
+    each: list[Step] = [(f"restore from {one}", f"{ADMIN}-{one}", _restore_from(one)) for one in REPLICAS]
+    return [
+        each,
+        [("last heal", ADMIN, acts.heal)],
+        [("last verify", ADMIN, acts.verify), ("last restore", f"{ADMIN}-last", acts.restore_all)],
+        [("last backup of one", "one", acts.back_up), ("last backup of two", "two", acts.back_up)],
+    ]
+
+
+def _restore_from(replica: str) -> acts.Act:
+    return lambda world, actor: acts.restore_all(world, actor, replica)
+
+
+def _schedule(world: World, scheduler: Scheduler) -> None:
+    """Let the processes of a history begin, and replicas go away, at their moments."""
+    chance, moment_s = world.chance, scheduler.now_s
+    for number in range(chance.randrange(5, 13)):
+        (name,) = chance.choices(list(_ACTS), list(_ACTS.values()))
+        if number < 2:
+            name = "backup"
+        moment_s += chance.choice(_GAPS_S)
+        scheduler.at(moment_s, lambda name=name, number=number: _begin(world, name, number))  # type: ignore[misc]
+    for _ in range(world.weather.away):
+        replica, begins_s = chance.choice(REPLICAS), scheduler.now_s + chance.random() * (moment_s - scheduler.now_s)
+        scheduler.at(begins_s, lambda replica=replica: _take_away(world, replica))  # type: ignore[misc]
+    for _ in range(world.weather.old_caches):
+        begins_s = scheduler.now_s + chance.random() * (moment_s - scheduler.now_s)
+        scheduler.at(begins_s, lambda: _keep_cache(world, moment_s))
+    if world.weather.liar:
+        world.site.lies[chance.choice(REPLICAS)] = 0.2
+
+
+def _begin(world: World, name: str, number: int) -> None:
+    chance = world.chance
+    if name in ("backup", "attempt"):
+        host = chance.choice(list(world.writers))
+        identity = f"night {number // 4}" if name == "attempt" else ""
+        act: Callable[[World, Actor], str] = lambda world, actor: acts.back_up(world, actor, identity)  # noqa: E731
+    else:
+        host = chance.choice((ADMIN, f"{ADMIN}2"))  # each with a cache of its own
+        act = getattr(acts, name)
+    actor = Actor(f"{number} {name} on {host}", host, weight=chance.choice((1.0, 1.0, 0.1, 0.01)))
+    world.start(actor, lambda: act(world, actor))
+
+
+def _take_away(world: World, replica: str) -> None:
+    for_s = world.chance.choice(AWAY_S)
+    world.site.away_until_s[replica] = world.scheduler.now_s + for_s
+    world.trace(f"REPLICA {replica} IS AWAY for {for_s / DAY_S:.1f} days")
+
+
+def _keep_cache(world: World, until_s: float) -> None:
+    """Put back, later, the cache that a host has now: as a machine does that is restored from an image."""
+    host = world.chance.choice(list(world.writers))
+    now, kept = world.root / host / "cache", world.root / f"old-cache-of-{host}"
+    if not now.is_dir() or kept.exists():
+        return
+    shutil.copytree(now, kept)
+
+    def put_back() -> None:
+        if any(one.host == host for one in world.scheduler.actors):
+            return  # a machine is not restored while it works
+        shutil.rmtree(now)
+        kept.rename(now)
+        world.trace(f"THE CACHE of {host} is an old one")
+
+    world.scheduler.at(max(until_s, world.scheduler.now_s) - 1.0, put_back)
+
+
+def _judge(world: World) -> None:
+    """What must hold at the end, beside what was looked at on the way."""
+    sight = world.obligations
+    alive = {known.head.snapshot: one for one, known in sight.commits.items() if not sight.forgotten(one)}
+    for snapshot, one in alive.items():
+        if sight.is_misdated(one):
+            continue  # it stays where it is: a copy would look sound once its date is over
+        if len(sight.holders(one)) < len(REPLICAS):
+            world.faults.append(f"{snapshot} is only at {sight.holders(one)} after a heal of all")
+    forgotten = {known.head.snapshot for one, known in sight.commits.items() if sight.forgotten(one)}
+    for snapshot, replicas in world.green.items():
+        if len(replicas) < QUORUM:
+            world.faults.append(f"a green run had {snapshot} at {replicas} only")
+        if snapshot not in alive and snapshot not in forgotten:
+            world.faults.append(f"{snapshot} of a green run is gone, and nobody forgot it")
+
+
+def _judge_errors(world: World, scheduler: Scheduler) -> None:
+    for actor, error in scheduler.errors:
+        kind = "a broken promise" if isinstance(error, Bug) else type(error).__name__
+        world.faults.append(f"{actor.name}: {kind}: {error}")
