@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from farshore.catalog.needs import objects_of
-from farshore.format import names
+from farshore.format import JsonObject, decode_signed, names
 from farshore.format.commit import CommitHead, decode_head
 from farshore.format.lease import EndState, decode_end, decode_lease
-from farshore.format.needs import decode_needs
+from farshore.format.needs import decode_needs, join_needs
 from farshore.format.plan import PlanState, decode_plan
-from farshore.format.text import JsonObject, decode_signed
 from farshore.format.tombstone import decode_counter, decode_tombstone
 from farshore.stores.memory import Shelf
 from farshore.trust.order import SKEW
@@ -144,12 +143,12 @@ class Obligations:
             return
         known = self.commits[commit_hash]
         if known.needed is None:
-            run = known.head.needs.name
-            found = there.shelf.objects.get(run)
-            if found is None:
-                self.broken.append(f"O1: at {replica} {known.head.snapshot} of {by} lacks its needs {run}")
+            runs = [run.name for run in known.head.needs]
+            if not there.shelf.objects.keys() >= set(runs):
+                self.broken.append(f"O1: at {replica} {known.head.snapshot} of {by} lacks needs among {runs}")
                 return
-            known.needed = frozenset(one.name for one in objects_of(known.head, decode_needs(found[0], run)))
+            needs = join_needs(decode_needs(there.shelf.objects[run][0], run) for run in runs)
+            known.needed = frozenset(one.name for one in objects_of(known.head, needs))
         for lacking in sorted(known.needed.difference(there.shelf.objects)):
             self.broken.append(f"O1: at {replica} {known.head.snapshot} of {by} lacks {lacking}")
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from farshore.replicas import ask
+from farshore import replicas
 
 FOREVER = float("inf")
 _TURNS_MAX = 2_000_000  # of one history; more is a loop that waits for nothing
@@ -366,7 +366,7 @@ def cooperative(chance: random.Random) -> Iterator[Scheduler]:
         (threading, "get_ident", lambda: id(getcurrent())),
         (threading, "_time", lambda: scheduler.now_s),
         (queue, "SimpleQueue", simple_queue),
-        (ask, "SimpleQueue", simple_queue),
+        (replicas, "SimpleQueue", simple_queue),
         (fcntl, "flock", _flock),
     ]
     before = [(place, name, getattr(place, name)) for place, name, _ in replaced]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from farshore.access.open_repository import open_repository
+from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.config import Config
 from farshore.config.settings import Dedupe, ReplicaConfig, RepositoryConfig
