@@ -192,7 +192,7 @@ def _found(table: pa.Table, field: pa.Field) -> pa.Array:
     if field.nullable and field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)
     column = table.column(field.name)
-    return column if column.type == field.type else column.cast(field.type)  # a cast loads all functions over columns
+    return column if column.type == field.type else column.cast(field.type)  # which loads `pyarrow.compute`
 
 
 def decode_rows(table: str, name: str, data: bytes) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from farshore.format import arrow as pc
+
 _TABLES_MAX = 4  # at a time: one row in a hundred would otherwise keep a table of all in memory
 
 
@@ -64,7 +66,7 @@ class Assembly:
             numbers = np.arange(self.pending) + np.repeat(skipped, counts)
             low, high = int(numbers.min()), int(numbers.max()) + 1
             joined = pa.concat_tables(self._tables).slice(low, high - low).combine_chunks()
-            table = joined.take(pa.array(numbers - low))
+            table = pc.rows_at(joined, pa.array(numbers - low))
         self._forget()
         self.add(table, 0, table.num_rows)
 

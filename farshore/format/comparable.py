@@ -86,7 +86,7 @@ class Comparable:
 
     def file_extents(self) -> memoryview:
         """Return the extents of all files, in the order of the rows, end to end."""
-        files = self._table.filter(pc.equal(columns.whole(self._table.column("kind")), str(EntryKind.FILE)))
+        files = pc.filter(self._table, pc.equal(columns.whole(self._table.column("kind")), str(EntryKind.FILE)))
         return columns.binary_buffers(files.combine_chunks().column("extents"))[0]
 
     def are(self, kind: EntryKind) -> npt.NDArray[np.bool_]:

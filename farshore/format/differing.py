@@ -82,9 +82,9 @@ def _join(old: pa.Table | None, new: pa.Table | None) -> _Joined:
     common = pc.is_valid(places)
     removed = pc.invert(pc.is_in(old_paths, value_set=new_paths))
     return [
-        *_compare(old.take(pc.drop_null(places)), new.filter(common)),
-        *_whole_rows(old.filter(removed), ChangeKind.REMOVED),
-        *_whole_rows(new.filter(pc.invert(common)), ChangeKind.ADDED),
+        *_compare(pc.rows_at(old, pc.drop_null(places)), pc.filter(new, common)),
+        *_whole_rows(pc.filter(old, removed), ChangeKind.REMOVED),
+        *_whole_rows(pc.filter(new, pc.invert(common)), ChangeKind.ADDED),
     ]
 
 
@@ -98,9 +98,9 @@ def _compare(old: pa.Table, new: pa.Table) -> _Joined:
     changed = pc.or_(content, metadata)
     if not pc.any(changed).as_py():
         return []
-    modified = content.filter(changed).to_pylist()
+    modified = pc.filter(content, changed).to_pylist()
     labels = [ChangeKind.MODIFIED if one else ChangeKind.METADATA for one in modified]
-    old, new = old.filter(changed), new.filter(changed)
+    old, new = pc.filter(old, changed), pc.filter(new, changed)
     rows = zip(new["path"].to_pylist(), labels, kinds(new["kind"]), _sizes(old), _sizes(new), strict=True)
     return [(sort_key(row[0]), Change(*row)) for row in rows]
 

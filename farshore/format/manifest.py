@@ -215,7 +215,7 @@ class ManifestReader:
                 continue
             mask = choice.rows(self._read(group, choosing.COLUMNS))
             if pc.any(mask).as_py():
-                yield self._read(group, chosen).filter(mask).combine_chunks()
+                yield pc.filter(self._read(group, chosen), mask).combine_chunks()
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield every row in manifest order."""
@@ -246,4 +246,5 @@ def _has_gaps(column: pa.ChunkedArray, name: str) -> bool:
     """Whether a column lacks values that it must have. Only an entry without extended attributes may have none."""
     if name != "xattrs":
         return bool(column.null_count)
-    return any(part.null_count for chunk in column.chunks for part in (chunk.flatten(), *chunk.flatten().flatten()))
+    listed = [pc.list_flatten(chunk) for chunk in column.chunks]
+    return any(part.null_count for one in listed for part in (one, *one.flatten()))
