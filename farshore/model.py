@@ -1,4 +1,4 @@
-"""The nouns of docs/reference/glossary.md as frozen values: what a source is made of, and its snapshots. No I/O here.
+"""The nouns of docs/reference/glossary.md as frozen values: sources and their snapshots. No I/O here.
 
 Ids are lower-case hex text (`SnapshotId`, `SourceId`, `KeyId`: 32 digits; `PackId`, `FragmentId`: 64 digits), except
 chunk ids, which are 32 raw bytes because there are millions of them. Names inside a source are bytes.
@@ -80,7 +80,7 @@ class Entry(NamedTuple):
 
 
 class ProblemCode(StrEnum):
-    """What is wrong with one entry."""
+    """The problem of one entry."""
 
     VANISHED = "vanished"
     UNREADABLE = "unreadable"

@@ -26,6 +26,7 @@ RIGHTS_OF_TABLE: Mapping[str, frozenset[str]] = {
     "proofs": frozenset({Right.VERIFY.value}),
     "repairs": frozenset({Right.HEAL.value}),
     "locks": _BACKUP | {Right.MAINTAIN.value},
+    "deletions": frozenset({Right.MAINTAIN.value}),
 }
 RIGHTS_OF_OPERATION: Mapping[str, frozenset[str]] = {
     Operation.INIT: _BACKUP | {Right.MAINTAIN.value},
@@ -33,6 +34,7 @@ RIGHTS_OF_OPERATION: Mapping[str, frozenset[str]] = {
     Operation.RESTORE: frozenset({Right.RESTORE.value}),
     Operation.VERIFY: frozenset({Right.VERIFY.value}),
     Operation.HEAL: frozenset({Right.HEAL.value}),
+    Operation.PRUNE: frozenset({Right.MAINTAIN.value}),
     Operation.RETIRE: frozenset({Right.HEAL.value, Right.MAINTAIN.value}),
 }
 _NO_SOURCE = ("", "")

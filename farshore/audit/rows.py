@@ -31,6 +31,7 @@ class Operation(StrEnum):
     VERIFY = "verify"
     HEAL = "heal"
     RETIRE = "retire"
+    PRUNE = "prune"
 
 
 class RunResult(StrEnum):
@@ -52,6 +53,8 @@ class PartState(StrEnum):
     IN_SYNC = "level"
     BEHIND = "behind"
     RETIRED = "retired"
+    PRUNED = "pruned"
+    WAITING = "waiting"  # what is condemned is not deleted yet; the next prune goes on
     FAILED = "failed"
 
 
@@ -383,7 +386,25 @@ class LockRow:
         )
 
 
-AuditRow = RunRow | NeedRow | CopyRow | CheckRow | RestoreRow | RepairRow | ProofRow | LockRow
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionRow:
+    """One object that a prune deleted at one replica, or could not: table `deletions`."""
+
+    run_id: str
+    engine: str = "cli"
+    replica: str
+    provider: str
+    object: str
+    kind: str
+    bytes: int
+    plan: int  # its number at the replica
+    rule: str = ""  # by which snapshots were forgotten
+    approvals: tuple[str, ...] = ()  # hashes of the approvals that allowed it
+    deleted_utc: datetime
+    error_code: str = ""  # why it is still there
+
+
+AuditRow = RunRow | NeedRow | CopyRow | CheckRow | RestoreRow | RepairRow | ProofRow | LockRow | DeletionRow
 
 TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RunRow: "runs",
@@ -394,6 +415,7 @@ TABLE_OF_ROW: dict[type[AuditRow], str] = {
     RepairRow: "repairs",
     ProofRow: "proofs",
     LockRow: "locks",
+    DeletionRow: "deletions",
 }
 
 

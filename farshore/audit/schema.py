@@ -149,7 +149,7 @@ _RUNS = _table(
     ),
     Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
-    Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal` or `retire`."),
+    Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal`, `retire` or `prune`."),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When the run started."),
     Column("finished_utc", Kind.TIMESTAMP, "When the run ended."),
@@ -174,8 +174,8 @@ _RUNS = _table(
         "replicas",
         _PARTS,
         "What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, "
-        "`behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not "
-        "and are empty otherwise.",
+        "`behind`, `retired`, `pruned`, `waiting` or `failed`; `requests` counts all requests to it; `error_code` and "
+        "`error` say why not and are empty otherwise.",
     ),
     *_MADE,
 )
@@ -368,6 +368,25 @@ _LOCKS = _table(
     ),
 )
 
+_DELETIONS = _table(
+    "deletions",
+    "One row per object that a prune deleted at a replica, or could not delete.",
+    Column("replica", Kind.TEXT, "Name of the replica in the configuration."),
+    Column("provider", Kind.TEXT, "`s3`, `gcs`, `azure`, `directory` or `memory`."),
+    Column("object", Kind.TEXT, "Name of the object in the repository."),
+    Column(
+        "kind", Kind.TEXT, "Kind of the object; NULL for leases and plans that decide nothing any more.", nullable=True
+    ),
+    Column("bytes", Kind.INT64, "Its size; 0 where it was not deleted."),
+    Column("plan", Kind.INT64, "Number of the plan at that replica which condemned it."),
+    Column(
+        "rule", Kind.TEXT, "The rules and reasons by which the snapshots of the plan were forgotten.", nullable=True
+    ),
+    Column("approvals", _TEXTS, "Hashes of the approvals that allowed the plan."),
+    Column("deleted_utc", Kind.TIMESTAMP, "When the prune ended that deleted it."),
+    Column("error_code", Kind.TEXT, "Code of docs/reference/errors.md where it is still there.", nullable=True),
+)
+
 TABLES: dict[str, TableSchema] = {
-    table.name: table for table in (_RUNS, _NEEDS, _COPIES, _CHECKS, _RESTORES, _REPAIRS, _PROOFS, _LOCKS)
+    table.name: table for table in (_RUNS, _NEEDS, _COPIES, _CHECKS, _RESTORES, _REPAIRS, _PROOFS, _LOCKS, _DELETIONS)
 }

@@ -7,7 +7,7 @@ would be left unlocked, unchecked, or deleted. Needs are not sealed, so no key i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from farshore.catalog.data_keys import note_key_names
@@ -91,9 +91,15 @@ def read_needs(repository: Repository, source: ObjectSource, head: CommitHead) -
     return join_needs(run.needs for run in read_needs_runs(repository, source, head))
 
 
-def read_needs_runs(repository: Repository, source: ObjectSource, head: CommitHead) -> list[NeedsRun]:
-    """Return the runs of a snapshot's needs, oldest first. As `read_needs`."""
-    runs = [NeedsRun(ref, _read_run(repository, source, ref)) for ref in head.needs]
+def read_needs_runs(
+    repository: Repository, source: ObjectSource, head: CommitHead, *, known: Collection[str] = ()
+) -> list[NeedsRun]:
+    """Return the runs of a snapshot's needs, oldest first. As `read_needs`.
+
+    Args:
+        known: Hashes of runs that are left out: snapshots share most of them, and a prune reads each once.
+    """
+    runs = [NeedsRun(ref, _read_run(repository, source, ref)) for ref in head.needs if ref.blake3 not in known]
     for run in runs:
         note_key_names(repository, run.needs)
     return runs

@@ -48,15 +48,33 @@ def forgotten_among(repository: Repository, tombstones: Mapping[str, Iterable[st
 
 def active_tombstones(repository: Repository) -> dict[str, dict[str, Tombstone]]:
     """Return the tombstones that nothing counters, by the commit that they forget, each by its hash."""
+    return active_among(read_every_tombstone(repository)[0])
+
+
+def read_every_tombstone(
+    repository: Repository, *, required: str = ""
+) -> tuple[dict[str, Tombstone | CounterTombstone], dict[str, tuple[str, ...]]]:
+    """Return by name the tombstones and counter-objects that count, and the replicas that list each name.
+
+    Args:
+        required: A replica that must answer; its error is raised.
+    """
     listed, failed = repository.ask_all(
         lambda replica: [*_names_below(replica, names.FORGOTTEN), *_names_below(replica, names.UNFORGOTTEN)]
     )
+    if required in failed:
+        raise failed[required]
     repository.note_unasked(failed)
-    return _active(repository, holders_of(listed))
+    holders = holders_of(listed)
+    return read_tombstones(repository, holders, repository.replicas), holders
 
 
 def _active(repository: Repository, holders: Mapping[str, Iterable[str]]) -> dict[str, dict[str, Tombstone]]:
-    read = read_tombstones(repository, holders, repository.replicas)
+    return active_among(read_tombstones(repository, holders, repository.replicas))
+
+
+def active_among(read: Mapping[str, Tombstone | CounterTombstone]) -> dict[str, dict[str, Tombstone]]:
+    """Return the tombstones among these that none of them counters, by the commit that they forget. Pure."""
     countered = {
         one for counter in read.values() if isinstance(counter, CounterTombstone) for one in counter.tombstones
     }

@@ -14,6 +14,7 @@
       SnapshotIncomplete  backups are made and lack something: make it readable, or exclude it
       CertificateEnded  a host's certificate has ended: the owner makes a new one, and nothing stops until then
       RecipientRetired  a run was sealed to a key that the owner log had retired: somebody may read it who should not
+      PruneRefused   a replica does not show enough to delete on: heal it, or look at what is named
     Bug            an internal promise was broken: please report
 
 `Failure` is above both, for the edges that report. A fallback catches `FarshoreError` or a part of it, never `Bug`.
@@ -52,6 +53,7 @@ from farshore.errors.state import (
     ObjectTooLarge,
     PlacementNotMet,
     PlanUnsound,
+    PruneRefused,
     QuorumNotReached,
     RecipientRetired,
     ReplicaEmpty,
@@ -78,7 +80,6 @@ from farshore.errors.user import (
     EXIT_INTERRUPTED,
     EXIT_USAGE,
     EXIT_WARNINGS,
-    ApprovalMissing,
     BucketNotFound,
     Bug,
     ConfigInvalid,
@@ -136,7 +137,6 @@ __all__ = [
     "READ_ERRORS",
     "STORE_ERRORS",
     "TABLE_ERRORS",
-    "ApprovalMissing",
     "BackupOverdue",
     "BackupRunning",
     "BucketNotFound",
@@ -181,6 +181,7 @@ __all__ = [
     "PathsClash",
     "PlacementNotMet",
     "PlanUnsound",
+    "PruneRefused",
     "QueryInvalid",
     "QuorumNotReached",
     "RecipientRetired",

@@ -285,6 +285,14 @@ class ReplicaEmpty(FarshoreError):
     default_hint = "If it is new, fill it with 'farshore replica add NAME'; else find out who emptied it."
 
 
+class PruneRefused(FarshoreError):
+    """A replica shows no ground to delete on; nothing was deleted there."""
+
+    code = "prune-refused"
+    exit_code = 88
+    default_hint = "See docs/operate/prune.md for each refusal and what lifts it."
+
+
 class CertificateEnded(FarshoreError):
     """Nothing is refused for it."""
 

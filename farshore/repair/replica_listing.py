@@ -73,11 +73,12 @@ def list_everything(replica: Replica) -> Listing:
 
 
 class Union:
-    """Every object that some replica lists. Reads are safe from many threads."""
+    """Every object that some replica lists, and where somebody plans to delete. Reads are safe from many threads."""
 
     def __init__(self, listings: Mapping[str, Listing]) -> None:
         self.replicas = tuple(listings)
         self.packs = ListedPacks({name: one.packs for name, one in listings.items()})
+        self.pruned = frozenset(name for name, one in listings.items() if one.has_plans)
         self.others: dict[str, dict[str, int]] = {}
         for replica, listing in listings.items():
             for name, size in listing.objects.items():
@@ -190,9 +191,11 @@ class Expected:
     `sizes`: the right size of objects whose size is known. `lost`: objects that a snapshot needs and no replica lists.
     `parts`: commits that count, and the data keys and runs that they need, which are spread; others were left by runs
     that never committed, or planted. `strangers`: objects of other kinds that nobody vouches for, which are not spread.
+    `withheld`: by replica that was pruned, the packs that nothing needs, and fragments that name packs which stay away.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     parts: Collection[str] = ()
     strangers: Collection[str] = ()
+    withheld: Mapping[str, Collection[str]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from farshore import limits
-from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
+from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt, ObjectTooLarge
 from farshore.format import names
 from farshore.format.lease import EndState, Lease, decode_lease
 from farshore.format.names import object_bytes_max
@@ -55,13 +55,35 @@ class ReplicaLeases:
     unread: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ListedLease:
+    """A lease with every name that a replica lists below it, planted ones too.
+
+    `seen` is None where no beat can be believed: they were planted, or they are damaged. `decision` is then one that
+    anybody certified to write has signed. `first_utc`: the earliest time of a beat, None where the store gives none.
+    """
+
+    lease_id: str
+    seen: SeenLease | None
+    decision: Decision | None
+    beats: tuple[int, ...]
+    ends: tuple[int, ...]
+    first_utc: datetime | None
+
+    @property
+    def live(self) -> bool:
+        """Whether its writer may be at work."""
+        return self.seen is not None and self.seen.live
+
+
 @dataclass
 class _Names:
     """The names of one lease, and the newest moment of any."""
 
     beats: list[int] = field(default_factory=list)
-    has_end: bool = False
+    ends: list[int] = field(default_factory=list)
     stored_utc: datetime = _LONG_AGO
+    first_utc: datetime | None = None
 
 
 def read_leases(repository: Repository, replica: Replica) -> ReplicaLeases:
@@ -83,6 +105,49 @@ def read_leases(repository: Repository, replica: Replica) -> ReplicaLeases:
     return ReplicaLeases(leases, len(read) - len(leases), len(unknown) - len(chosen))
 
 
+def read_every_lease(repository: Repository, replica: Replica, known: Iterable[ListedLease] = ()) -> list[ListedLease]:
+    """Return every lease of a replica, in order of id, without any bound: for a prune.
+
+    Two or three small reads for each.
+
+    Args:
+        known: Leases that were read before: those that were decided are not read again, since a decision never changes.
+
+    Raises:
+        FarshoreError: The replica cannot be listed or read now.
+    """
+    listed = _list_leases(replica.store)
+    checker = SignatureChecker.of(repository).reading_once()
+    now_utc = repository.clock.now_utc()
+    decided = {one.lease_id: one for one in known if one.decision is not None}
+
+    def read(lease_id: str) -> ListedLease:
+        if lease_id in decided:
+            return decided[lease_id]
+        found = listed[lease_id]
+        seen = _read(replica.store, checker, lease_id, found, now_utc)
+        decision = seen.decision if seen else _decided_by_anybody(replica.store, checker, lease_id, found)
+        return ListedLease(
+            lease_id, seen, decision, tuple(sorted(found.beats)), tuple(sorted(found.ends)), found.first_utc
+        )
+
+    with ThreadPoolExecutor(limits.UPLOADS_PER_REPLICA) as pool:
+        return list(pool.map(read, sorted(listed)))
+
+
+def _decided_by_anybody(store: Store, checker: SignatureChecker, lease_id: str, listed: _Names) -> Decision | None:
+    """Return the decision on a lease whose writer is unknown: as if who signed an end was the writer."""
+    for k in sorted(listed.ends):
+        name = names.lease_end(lease_id, k)
+        try:
+            text = checker.check(SignedKind.LEASE_END, name, store.get(name, bytes_max=object_bytes_max(name)))
+        except ObjectTooLarge:
+            continue
+        if text is not None and checker.trust().ever_might(text.signer, *Right):
+            return read_ends(store, checker, lease_id, text.signer).decision
+    return None
+
+
 def note_settled(repository: Repository, replica: Replica, lease_ids: Iterable[str]) -> None:
     """Remember leases that were decided and leave nothing to do here, so that they are not read again."""
     remember(repository.cache, _memory(replica), lease_ids)
@@ -101,10 +166,12 @@ def _list_leases(store: Store) -> dict[str, _Names]:
             continue
         lease = found.setdefault(parsed.lease, _Names())
         lease.stored_utc = max(lease.stored_utc, info.modified_utc or _LONG_AGO)
-        if parsed.beat is None:
-            lease.has_end = True
-        else:
+        if parsed.k is not None:
+            lease.ends.append(parsed.k)
+        elif parsed.beat is not None:
             lease.beats.append(parsed.beat)
+            moments = [one for one in (lease.first_utc, info.modified_utc) if one is not None]
+            lease.first_utc = min(moments, default=None)
     return found
 
 
@@ -119,7 +186,7 @@ def _read(
     signer = first[1]
     later = [beat for beat in beats[: -_BEATS_TRIED_MAX - 1 : -1] if beat > first[0].beat]
     last = _first_valid(store, checker, lease_id, later, signer) or first
-    decision = read_ends(store, checker, lease_id, signer).decision if listed.has_end else None
+    decision = read_ends(store, checker, lease_id, signer).decision if listed.ends else None
     expires_utc = last[0].expires_utc + timedelta(seconds=limits.CLOCK_SKEW_S_MAX)
     return SeenLease(last[0], signer, decision, live=decision is None and expires_utc > now_utc)
 

@@ -14,6 +14,7 @@ from farshore.errors import (
     Corrupt,
     FarshoreError,
     FeatureMissing,
+    KeyMissing,
     LogForked,
     NotFound,
     ObjectCorrupt,
@@ -24,7 +25,7 @@ from farshore.format.header import KNOWN_FEATURES
 from farshore.format.names import LATER_HEADER, object_bytes_max
 from farshore.replicas.repository import Replica, Repository
 from farshore.trust import TrustState, read_log
-from farshore.trust.actions import AcceptedList, Revocation
+from farshore.trust.actions import AcceptedList, Revocation, Right
 from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 
 
@@ -130,6 +131,25 @@ def check_writable(trust: TrustState) -> None:
     if not trust.may_write:
         numbers = ", ".join(str(number) for number in trust.forked)
         raise LogForked(f"the owner log has two entries of one number ({numbers}), so nothing is written")
+
+
+def check_maintainer(repository: Repository, act: str) -> None:
+    """Raise unless the key at hand may maintain, by the owner log as it is now, and this version may write here.
+
+    Args:
+        act: As the message has it, such as "forget snapshots".
+
+    Raises:
+        KeyMissing: It may not.
+        FeatureMissing, LogForked: As `check_writable` says.
+    """
+    check_writable(repository.trust)
+    key = repository.keys.signing_key if repository.keys is not None else None
+    if key is None or not repository.trust.may(key.signer_id, Right.MAINTAIN):
+        raise KeyMissing(
+            f"nothing at hand may {act}: that needs a key with the right to maintain",
+            "Use the passphrase or identity that 'farshore init' made, or enroll this host with --role maintainer.",
+        )
 
 
 def read_named(repository: Repository, name: str, holders: Iterable[str]) -> bytes | None:

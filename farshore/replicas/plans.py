@@ -22,7 +22,7 @@ NOTHING: frozenset[str] = frozenset()
 
 
 def read_condemned(repository: Repository, replica: Replica) -> frozenset[str]:
-    """Return the names that plans condemn which are not closed.
+    """Return the names that plans condemn which are not closed, or were closed and keep writers off a while longer.
 
     Objects below `plans/` that no maintainer signed condemn nothing; they are read once, and then remembered.
 
@@ -40,11 +40,13 @@ def read_condemned(repository: Repository, replica: Replica) -> frozenset[str]:
         return NOTHING
     reading = _Reading(repository, replica)
     condemned: set[str] = set()
+    now_utc = repository.clock.now_utc()
     for number, parts in sorted(condemning.items()):
-        if PlanState.CLOSED in parts and reading.part(number, PlanState.CLOSED) is not None:
+        closed = reading.part(number, PlanState.CLOSED) if PlanState.CLOSED in parts else None
+        if closed is not None and closed.quiet_until_utc <= now_utc:
             continue
         part = reading.part(number, PlanState.CONDEMNED)
-        condemned.update(part.names if part is not None else ())
+        condemned.update(part.every_name() if part is not None else ())
     reading.keep()
     return frozenset(condemned)
 
@@ -67,6 +69,49 @@ def has_seen_plans(repository: Repository, replica: Replica) -> bool:
     return False
 
 
+def read_part(
+    replica: Replica, checker: SignatureChecker, number: int, state: PlanState
+) -> tuple[PlanPart, str] | None:
+    """Return a part of a plan that some maintainer signed, revoked or not, and its signer; None for any other object.
+
+    Raises:
+        ObjectNotFound: There is no such name.
+        FormatTooNew: A maintainer has put one of a later version.
+        StateUnknown: The replica returns it in two ways, of which one is damaged.
+        FarshoreError: It cannot be read now.
+    """
+    name = names.plan(number, state.value)
+    data = _get(replica, name)
+    part = _checked(checker, name, data, (number, state))
+    if part is not None or data is None:
+        return part
+    if checker.learns_signer(name, data):
+        part = _checked(checker, name, data, (number, state))
+    if part is None and _get(replica, name) != data:  # a damaged answer must not hide a plan
+        raise StateUnknown(f"{replica.name} returns {name} in two ways")
+    return part
+
+
+def _get(replica: Replica, name: str) -> bytes | None:
+    try:
+        return replica.store.get(name, bytes_max=object_bytes_max(name))
+    except ObjectTooLarge:
+        return None
+
+
+def _checked(
+    checker: SignatureChecker, name: str, data: bytes | None, wanted: tuple[int, PlanState]
+) -> tuple[PlanPart, str] | None:
+    text = None if data is None else checker.check(SignedKind.PLAN, name, data)
+    if text is None or not checker.trust().ever_might(text.signer, Right.MAINTAIN):
+        return None
+    try:
+        part = decode_plan(text.value, name)
+    except ObjectCorrupt:
+        return None
+    return (part, text.signer) if (part.number, part.state) == wanted else None
+
+
 class _Reading:
     """Reads the parts of plans at one replica; remembers those that no maintainer signed, by the log as it is now."""
 
@@ -82,42 +127,15 @@ class _Reading:
         name = names.plan(number, state.value)
         if name in self._before:
             return None
-        part = self._read(name, (number, state))
-        if part is None:
+        found = read_part(self._replica, self._checker, number, state)
+        if found is None:
             self._void.add(name)
-        return part
+        return found[0] if found else None
 
     def keep(self) -> None:
         """Remember what was void."""
         if self._void:
             remember(self._repository.cache, self._memory, self._void)
-
-    def _read(self, name: str, wanted: tuple[int, PlanState]) -> PlanPart | None:
-        data = self._get(name)
-        part = self._checked(name, data, wanted)
-        if part is not None or data is None:
-            return part
-        if self._checker.learns_signer(name, data):
-            part = self._checked(name, data, wanted)
-        if part is None and self._get(name) != data:  # a damaged answer must not hide a plan
-            raise StateUnknown(f"{self._replica.name} returns {name} in two ways")
-        return part
-
-    def _get(self, name: str) -> bytes | None:
-        try:
-            return self._replica.store.get(name, bytes_max=object_bytes_max(name))
-        except ObjectTooLarge:
-            return None
-
-    def _checked(self, name: str, data: bytes | None, wanted: tuple[int, PlanState]) -> PlanPart | None:
-        text = None if data is None else self._checker.check(SignedKind.PLAN, name, data)
-        if text is None or not self._checker.trust().ever_might(text.signer, Right.MAINTAIN):
-            return None
-        try:
-            part = decode_plan(text.value, name)
-        except ObjectCorrupt:
-            return None
-        return part if (part.number, part.state) == wanted else None
 
     @property
     def _memory(self) -> str:

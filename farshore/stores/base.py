@@ -179,6 +179,18 @@ class Capabilities:
     archive_classes: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Trash:
+    """What a store keeps of objects that were deleted as they were seen. `oldest_utc`: when the first of them was."""
+
+    objects: int = 0
+    bytes: int = 0
+    oldest_utc: datetime | None = None
+
+
+NO_TRASH = Trash()
+
+
 class Store(Protocol):
     """One place that holds a replica. See the module's docstring for the rules that every method obeys."""
 
@@ -249,7 +261,8 @@ class Store(Protocol):
         """Delete the object that was seen under a name; do nothing if it is not there any more.
 
         Atomic: another object that was put under the name meanwhile stays, also one with the same bytes. Safe to
-        repeat. For good, also where the bucket keeps versions. Called by prune and mending, never on the backup path.
+        repeat. For good, also where the bucket keeps versions; a directory moves an object that was seen to its trash.
+        Called by prune and mending, never on the backup path.
 
         Args:
             seen: `ObjectInfo.seen` of the object, or `ANY_OBJECT` for the one that is there now, whichever that is;
@@ -258,6 +271,14 @@ class Store(Protocol):
             StoreDenied: A lock or hold keeps it, or the credential may not.
             DeleteUnsupported: `seen` is empty: this store cannot distinguish the objects of one name.
         """
+        ...
+
+    def trash(self) -> Trash:
+        """Return what is kept of deleted objects; only a directory keeps any."""
+        ...
+
+    def empty_trash(self, until_utc: datetime) -> Trash:
+        """Delete for good what was moved to the trash until a moment, by the store's time; return what is left."""
         ...
 
     def lock_state(self, name: str) -> LockState:
@@ -306,6 +327,16 @@ class Store(Protocol):
     def close(self) -> None:
         """Release connections. Safe to repeat."""
         ...
+
+
+class WithoutTrash:
+    """The two verbs of a store that keeps nothing of what was deleted."""
+
+    def trash(self) -> Trash:
+        return NO_TRASH
+
+    def empty_trash(self, until_utc: datetime) -> Trash:
+        return NO_TRASH
 
 
 def is_name(name: str) -> bool:

@@ -19,6 +19,7 @@ from farshore.stores.base import (
     ObjectInfo,
     PutOutcome,
     Wanted,
+    WithoutTrash,
     check_name,
     check_range,
     check_seen,
@@ -71,7 +72,7 @@ def shared_shelf(name: str) -> Shelf:
     return Shelf(name)
 
 
-class MemoryStore:
+class MemoryStore(WithoutTrash):
     """Objects in a dict under a lock; gone with the process.
 
     Args:

@@ -8,7 +8,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
-  `operation` string COMMENT '`init`, `backup`, `restore`, `verify`, `heal` or `retire`.',
+  `operation` string COMMENT '`init`, `backup`, `restore`, `verify`, `heal`, `retire` or `prune`.',
   `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   `started_utc` timestamp COMMENT 'When the run started.',
   `finished_utc` timestamp COMMENT 'When the run ended.',
@@ -24,7 +24,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `problems` bigint COMMENT 'Entries that a person should look at.',
   `host` string COMMENT 'Name of the machine that ran it.',
   `version` string COMMENT 'Version of Farshore that ran it.',
-  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
+  `replicas` array<struct<replica:string,state:string,bytes_sent:bigint,objects_sent:bigint,requests:bigint,error_code:string,error:string>> COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired`, `pruned`, `waiting` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
   `parent_snapshot_id` string COMMENT 'The snapshot that it follows; NULL for a first one.',
   `kind` string COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
   `reading_utc` timestamp COMMENT 'When reading the source started: the snapshot shows no later state.',
@@ -264,6 +264,33 @@ TBLPROPERTIES (
   'storage.location.template' = 's3://BUCKET/PREFIX/audit/locks/date=${date}'
 );
 
+-- One row per object that a prune deleted at a replica, or could not delete.
+CREATE EXTERNAL TABLE IF NOT EXISTS deletions (
+  `run_id` string COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  `recorded_utc` timestamp COMMENT 'When the row was written; `date` is its UTC day.',
+  `replica` string COMMENT 'Name of the replica in the configuration.',
+  `provider` string COMMENT '`s3`, `gcs`, `azure`, `directory` or `memory`.',
+  `object` string COMMENT 'Name of the object in the repository.',
+  `kind` string COMMENT 'Kind of the object; NULL for leases and plans that decide nothing any more.',
+  `bytes` bigint COMMENT 'Its size; 0 where it was not deleted.',
+  `plan` bigint COMMENT 'Number of the plan at that replica which condemned it.',
+  `rule` string COMMENT 'The rules and reasons by which the snapshots of the plan were forgotten.',
+  `approvals` array<string> COMMENT 'Hashes of the approvals that allowed the plan.',
+  `deleted_utc` timestamp COMMENT 'When the prune ended that deleted it.',
+  `error_code` string COMMENT 'Code of docs/reference/errors.md where it is still there.'
+)
+COMMENT 'One row per object that a prune deleted at a replica, or could not delete.'
+PARTITIONED BY (`date` date)
+STORED AS PARQUET
+LOCATION 's3://BUCKET/PREFIX/audit/deletions/'
+TBLPROPERTIES (
+  'projection.enabled' = 'true',
+  'projection.date.type' = 'date',
+  'projection.date.format' = 'yyyy-MM-dd',
+  'projection.date.range' = '2026-01-01,NOW+1DAYS',
+  'storage.location.template' = 's3://BUCKET/PREFIX/audit/deletions/date=${date}'
+);
+
 -- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
 CREATE OR REPLACE VIEW snapshots AS
 SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
@@ -271,7 +298,7 @@ SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id,
        bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
        snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
 FROM runs
-WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+WHERE operation = 'backup' AND committed_utc IS NOT NULL AND source_id IS NOT NULL;
 
 -- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
 CREATE OR REPLACE VIEW objects AS

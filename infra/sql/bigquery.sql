@@ -89,6 +89,17 @@ OPTIONS (
   uris = ['gs://BUCKET/PREFIX/audit/locks/*']
 );
 
+-- One row per object that a prune deleted at a replica, or could not delete.
+CREATE OR REPLACE EXTERNAL TABLE DATASET.deletions
+WITH PARTITION COLUMNS (date DATE)
+OPTIONS (
+  format = 'PARQUET',
+  enable_list_inference = true,
+  description = 'One row per object that a prune deleted at a replica, or could not delete.',
+  hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/deletions',
+  uris = ['gs://BUCKET/PREFIX/audit/deletions/*']
+);
+
 -- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
 CREATE OR REPLACE VIEW DATASET.snapshots AS
 SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
@@ -96,7 +107,7 @@ SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id,
        bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
        snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
 FROM DATASET.runs
-WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+WHERE operation = 'backup' AND committed_utc IS NOT NULL AND source_id IS NOT NULL;
 
 -- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
 CREATE OR REPLACE VIEW DATASET.objects AS

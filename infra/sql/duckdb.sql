@@ -42,6 +42,11 @@ CREATE OR REPLACE VIEW locks AS
 SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/locks/date=*/*.parquet',
     union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
 
+-- One row per object that a prune deleted at a replica, or could not delete.
+CREATE OR REPLACE VIEW deletions AS
+SELECT * FROM read_parquet('s3://BUCKET/PREFIX/audit/deletions/date=*/*.parquet',
+    union_by_name = true, hive_partitioning = true, hive_types = {'date': DATE});
+
 -- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
 CREATE OR REPLACE VIEW snapshots AS
 SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
@@ -49,7 +54,7 @@ SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id,
        bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
        snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
 FROM runs
-WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+WHERE operation = 'backup' AND committed_utc IS NOT NULL AND source_id IS NOT NULL;
 
 -- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
 CREATE OR REPLACE VIEW objects AS

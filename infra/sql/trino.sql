@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS runs (
   schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
-  operation varchar COMMENT '`init`, `backup`, `restore`, `verify`, `heal` or `retire`.',
+  operation varchar COMMENT '`init`, `backup`, `restore`, `verify`, `heal`, `retire` or `prune`.',
   state varchar COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   started_utc timestamp(6) COMMENT 'When the run started.',
   finished_utc timestamp(6) COMMENT 'When the run ended.',
@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS runs (
   problems bigint COMMENT 'Entries that a person should look at.',
   host varchar COMMENT 'Name of the machine that ran it.',
   version varchar COMMENT 'Version of Farshore that ran it.',
-  replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
+  replicas array(row(replica varchar, state varchar, bytes_sent bigint, objects_sent bigint, requests bigint, error_code varchar, error varchar)) COMMENT 'What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, `behind`, `retired`, `pruned`, `waiting` or `failed`; `requests` counts all requests to it; `error_code` and `error` say why not and are empty otherwise.',
   parent_snapshot_id varchar COMMENT 'The snapshot that it follows; NULL for a first one.',
   kind varchar COMMENT 'Kind of source: `directory`, `sqlite`, `postgres`.',
   reading_utc timestamp(6) COMMENT 'When reading the source started: the snapshot shows no later state.',
@@ -208,6 +208,26 @@ COMMENT 'One row per snapshot and replica whenever its objects were locked, held
 WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/locks', partitioned_by = ARRAY['date']);
 CALL system.sync_partition_metadata('SCHEMA', 'locks', 'ADD');
 
+-- One row per object that a prune deleted at a replica, or could not delete.
+CREATE TABLE IF NOT EXISTS deletions (
+  run_id varchar COMMENT 'The run that wrote the row; joins every table with `runs`.',
+  recorded_utc timestamp(6) COMMENT 'When the row was written; `date` is its UTC day.',
+  replica varchar COMMENT 'Name of the replica in the configuration.',
+  provider varchar COMMENT '`s3`, `gcs`, `azure`, `directory` or `memory`.',
+  object varchar COMMENT 'Name of the object in the repository.',
+  kind varchar COMMENT 'Kind of the object; NULL for leases and plans that decide nothing any more.',
+  bytes bigint COMMENT 'Its size; 0 where it was not deleted.',
+  plan bigint COMMENT 'Number of the plan at that replica which condemned it.',
+  rule varchar COMMENT 'The rules and reasons by which the snapshots of the plan were forgotten.',
+  approvals array(varchar) COMMENT 'Hashes of the approvals that allowed the plan.',
+  deleted_utc timestamp(6) COMMENT 'When the prune ended that deleted it.',
+  error_code varchar COMMENT 'Code of docs/reference/errors.md where it is still there.',
+  date date
+)
+COMMENT 'One row per object that a prune deleted at a replica, or could not delete.'
+WITH (format = 'PARQUET', external_location = 's3://BUCKET/PREFIX/audit/deletions', partitioned_by = ARRAY['date']);
+CALL system.sync_partition_metadata('SCHEMA', 'deletions', 'ADD');
+
 -- One row per snapshot that was committed and read back at a quorum: what `runs` has of it. `started_utc` is when reading its source started.
 CREATE OR REPLACE VIEW snapshots AS
 SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id, parent_snapshot_id, source_id, source,
@@ -215,7 +235,7 @@ SELECT schema_version, repository_id, run_id, engine, recorded_utc, snapshot_id,
        bytes_stored, chunks_new, packs_new, entries_unchanged, problems, quorum, replicas_committed, facts,
        snapshot_state AS state, lacking, sequence, shrunken, needs_since, date
 FROM runs
-WHERE operation = 'backup' AND committed_utc IS NOT NULL;
+WHERE operation = 'backup' AND committed_utc IS NOT NULL AND source_id IS NOT NULL;
 
 -- One row per object that a run made; the same bytes lie at every replica. The last 64 digits of its name are its BLAKE3.
 CREATE OR REPLACE VIEW objects AS

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from farshore.clock import SystemClock
 from farshore.errors import DeleteUnsupported, ObjectNotFound, StoreDenied
 from farshore.stores.base import ANY_OBJECT, ObjectInfo, PutOutcome, Store
 from farshore.stores.directory import DirectoryStore
+from farshore.stores.directory.trash import FOLDER
 from farshore.stores.object_retention import Lock, LockMode, ObjectRetention
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl
@@ -162,7 +164,7 @@ class Swapped(DirectoryStore):
         super().__init__(path=path, clock=SystemClock())
         self.path, self.taken = path, taken
 
-    def _delete_seen(self, folder: int, stem: str, seen: str) -> None:
+    def delete(self, name: str, seen: str) -> None:
         rename = os.rename
 
         def swapped(*args: object, **kwargs: object) -> None:
@@ -174,7 +176,7 @@ class Swapped(DirectoryStore):
 
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(os, "rename", swapped)
-            super()._delete_seen(folder, stem, seen)
+            super().delete(name, seen)
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["name-free", "name-in-use"])
@@ -186,9 +188,27 @@ def test_a_file_that_was_put_between_look_and_rename_gets_its_name_back(tmp_path
         with pytest.raises(Exception, match="exists"):
             store.delete("one", seen)
         assert store.get("one") == b"put again"
-        assert b"put in between" in {path.read_bytes() for path in tmp_path.iterdir()}, "nothing is lost"
+        assert [path.read_bytes() for path in (tmp_path / FOLDER).rglob("one~*")] == [b"put in between"]
         assert [info.name for info in store.list()] == ["one"]
         return
     store.delete("one", seen)
     assert store.get("one") == b"put in between"
-    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+    assert store.trash().objects == 0
+
+
+def test_a_directory_keeps_what_was_seen_until_its_trash_is_emptied(tmp_path: Path) -> None:
+    store = DirectoryStore(path=tmp_path, clock=SystemClock())
+    for name in ("packs/aa/one", "packs/aa/two", "leases/three", "any"):
+        store.put(name, name.encode())
+    for name in ("packs/aa/one", "packs/aa/two", "leases/three"):
+        store.delete(name, store.head(name).seen)
+    store.delete("any", ANY_OBJECT)
+    kept = store.trash()
+    assert (kept.objects, kept.bytes) == (2, 24)
+    assert list(store.list()) == []
+    assert {path.read_bytes() for path in (tmp_path / FOLDER).rglob("packs~aa~*")} == {b"packs/aa/one", b"packs/aa/two"}
+    assert kept.oldest_utc is not None
+    assert store.empty_trash(kept.oldest_utc - timedelta(seconds=1)).objects == 2
+    assert store.empty_trash(store.now_utc()).objects == 0
+    store.put("packs/aa/one", b"again")
+    assert store.get("packs/aa/one") == b"again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from blake3 import blake3
@@ -98,8 +99,13 @@ def verdicts(root: Path, trust: Trust) -> tuple[set[str], set[str]]:
     return proven, {pack for name, body in found.items() if name not in lifted for pack in rows(body, "bad")}
 
 
-def condemned(root: Path, trust: Trust) -> set[str]:
-    """Return the names that plans condemn which are not closed."""
+def at(moment: str) -> float:
+    """Return a time of JSON in seconds since 1970."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def condemned(root: Path, trust: Trust, now: float) -> set[str]:
+    """Return the names that plans condemn which are not closed, or were closed and keep writers off a while longer."""
     found: set[str] = set()
     for folder in sorted(root.glob("plans/*")):
         parts = {}
@@ -108,8 +114,11 @@ def condemned(root: Path, trust: Trust) -> set[str]:
             body = signed(trust, path.read_bytes(), "plan", name, ("maintain",), now=False)
             if body is not None and (body["format"], body["version"]) == ("farshore-plan", 1):
                 parts[path.name] = body
-        if "condemned" in parts and "closed" not in parts:
+        quiet = "closed" in parts and at(parts["closed"]["made_utc"]) + parts["closed"].get("quiet_s", 0) > now
+        if "condemned" in parts and ("closed" not in parts or quiet):
             found |= set(parts["condemned"]["names"])
+            ids = base64.b64decode(parts["condemned"].get("packs", "")).hex()
+            found |= {f"packs/{ids[i : i + 2]}/{ids[i : i + 64]}" for i in range(0, len(ids), 64)}
     return found
 
 

@@ -20,6 +20,7 @@ import re
 import stat
 import struct
 import sys
+import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -356,7 +357,7 @@ class Reader:
 
     def condemned(self) -> set[str]:
         """Return the names that plans condemn."""
-        return condemned(self.root, self.trust)
+        return condemned(self.root, self.trust, time.time())
 
     def decision(self, lease: str) -> Json | None:
         """Return the end that decides on a lease."""

@@ -28,6 +28,7 @@ RANGES = {
     "SnapshotIncomplete": range(85, 86),
     "CertificateEnded": range(86, 87),
     "RecipientRetired": range(87, 88),
+    "PruneRefused": range(88, 89),
     "Bug": range(errors.EXIT_BUG, errors.EXIT_BUG + 1),
 }
 

@@ -1,7 +1,8 @@
 """The plan of a heal for each replica, computed from the listings of all. Pure.
 
 A replica gets every object that another lists, so that afterwards all list the same: packs first, then the objects that
-name them, commit records last. Leases stay where they are; foreign objects are reported and left.
+name them, commit records last. One that was pruned gets no pack that nothing needs, or it would be pruned of it for
+ever. Leases stay where they are; foreign objects are reported and left.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ from farshore.repair.replica_listing import Expected, Listing, Union
 
 _NEEDED_ONLY = (
     names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, names.NOTES,
-    names.APPROVALS,
 )  # fmt: skip
-_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT, Kind.NOTE, Kind.APPROVAL)  # which count only by who signed them
+_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT, Kind.NOTE)  # which count only by who signed them
 
 
 class Why(StrEnum):
@@ -131,12 +131,13 @@ def _plan_one(
 
 
 def _lacking(replica: str, union: Union, expected: Expected) -> Iterator[tuple[str, int]]:
+    withheld = expected.withheld.get(replica, ())
     for name in union.packs_lacking(replica):
-        if name in expected.strangers:
+        if name in expected.strangers or name in withheld:
             continue
         yield name, expected.sizes.get(name, max(union.sizes(name).values()))
     for name, sizes in union.others.items():
-        if replica not in sizes and _is_spread(name, expected):
+        if replica not in sizes and name not in withheld and _is_spread(name, expected):
             yield name, expected.sizes.get(name, max(sizes.values()))
     yield from expected.lost.items()
 

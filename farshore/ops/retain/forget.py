@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from farshore.access.approved import beyond_rules
-from farshore.catalog import list_commits
-from farshore.catalog.approvals import approvals_needed, require_approval
 from farshore.catalog.snapshots import Snapshot
-from farshore.errors import KeyMissing
 from farshore.format import names
-from farshore.format.approval import Act
 from farshore.format.tombstone import Tombstone, encode_tombstone
 from farshore.replicas.lease_holder import known_log
-from farshore.replicas.owner_log import check_writable
+from farshore.replicas.owner_log import check_maintainer
 from farshore.replicas.put_signed import put_signed
 from farshore.replicas.repository import Repository
 from farshore.replicas.signed_texts import sign_text
 from farshore.run import Run
 from farshore.signing import SignedKind
-from farshore.trust.actions import Right
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +34,9 @@ def require_maintainer(repository: Repository, act: str) -> None:
 
     Raises:
         KeyMissing: It may not.
-        FeatureMissing, LogForked: As `check_writable` says.
+        FeatureMissing, LogForked: As `check_maintainer` says.
     """
-    check_writable(repository.trust)
-    keys = repository.keys
-    key = keys.signing_key if keys is not None else None
-    if key is None or not repository.trust.may(key.signer_id, Right.MAINTAIN):
-        raise KeyMissing(
-            f"nothing at hand may {act} snapshots: that needs a key with the right to maintain",
-            "Use the passphrase or identity that 'farshore init' made, or enroll this host with --role maintainer.",
-        )
-
-
-def require_forgettable(repository: Repository, snapshots: Sequence[Snapshot], reason: str) -> None:
-    """Return where these may be forgotten: by the rules of the owner log, or because enough approvers agreed.
-
-    Raises:
-        ApprovalMissing: They are asked now, for all that is beyond those rules at once.
-    """
-    if not snapshots or not approvals_needed(repository.trust):
-        return
-    beyond = beyond_rules(repository, list_commits(repository), {one.commit.hash for one in snapshots})
-    if beyond:
-        require_approval(repository, Act.FORGET, sorted(beyond), reason=reason)
+    check_maintainer(repository, f"{act} snapshots")
 
 
 def forget_snapshots(
@@ -79,13 +53,11 @@ def forget_snapshots(
 
     Raises:
         KeyMissing, FeatureMissing, LogForked: As `require_maintainer` says.
-        ApprovalMissing: As `require_forgettable` says.
         QuorumNotReached: Fewer replicas than the quorum accepted them.
     """
     require_maintainer(repository, "forget")
     if not snapshots:
         return ForgottenSnapshots()
-    require_forgettable(repository, snapshots, reason)
     keys, log = repository.writing_keys(), known_log(repository)
     objects: list[tuple[str, bytes]] = []
     for one in snapshots:

@@ -111,7 +111,8 @@ def unforget_snapshot(repository: Repository, snapshot: str, *, reason: str, run
             if name in failed:
                 raise failed[name]
             _refuse_condemned(repository, replica, forgotten.head)
-            holder.commit(name, copies=(forgotten.head.hash,))
+            # For whoever deletes here this end has taken the tombstones back, though the word of it is not put yet.
+            holder.commit(name, copies=(forgotten.head.hash, *sorted(forgotten.tombstones)))
         subject = f"{names.UNFORGOTTEN}{forgotten.snapshot}"
         counter = CounterTombstone(
             forgotten.snapshot, tuple(sorted(forgotten.tombstones)), reason, run.clock.now_utc(), known_log(repository)

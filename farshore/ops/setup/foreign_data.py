@@ -36,7 +36,6 @@ _OURS = (
     names.UNFORGOTTEN,
     names.VERDICTS,
     names.NOTES,
-    names.APPROVALS,
     *names.LATER,
     names.AUDIT,
     "probe/",

@@ -62,6 +62,7 @@ from farshore.stores.base import (
     ObjectInfo,
     PutOutcome,
     Wanted,
+    WithoutTrash,
     body_bytes,
     check_name,
     check_range,
@@ -79,7 +80,7 @@ _READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
 _BLOCKS_MAX = 50_000  # by Azure's own rules
 
 
-class AzureStore:
+class AzureStore(WithoutTrash):
     """Blobs in a container below a prefix.
 
     Args:

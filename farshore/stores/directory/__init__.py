@@ -3,7 +3,8 @@
 A put writes a file without a name, flushes it to the disk, gives it its name by a link that replaces nothing, and
 flushes the directory: a reader or a power cut finds all of the object or none. Where the file system has no files
 without names, the file is written beside its place under a name with a `~`, which no object name has, so that one left
-behind by a crash is never listed. Symbolic links below the root are never followed.
+behind by a crash is never listed. Symbolic links below the root are never followed. An object that is deleted as it was
+seen is kept in a trash.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from farshore.stores.base import (
     Capabilities,
     ObjectInfo,
     PutOutcome,
+    Trash,
     Wanted,
     check_name,
     check_range,
@@ -49,6 +51,7 @@ from farshore.stores.traffic import ServiceClock
 
 if TYPE_CHECKING:
     from farshore.stores.directory.copying import DirectoryCopying
+    from farshore.stores.directory.trash import DirectoryTrash
     from farshore.stores.directory.writing import DirectoryWriter
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -120,22 +123,17 @@ class DirectoryStore:
             if seen == ANY_OBJECT:
                 os.unlink(stem, dir_fd=folder)
             else:
-                self._delete_seen(folder, stem, seen)
+                self._trash.add(folder, name, seen)
             os.fsync(folder)
 
-    def _delete_seen(self, folder: int, stem: str, seen: str) -> None:
-        """Delete a file if it is the one that was seen.
+    def trash(self) -> Trash:
+        with self.boundary("trash"):
+            return self._trash.state()
 
-        It is renamed first, so that what is compared is what goes. Where it is another one, put there since the look
-        just before, it gets its name back; where that is used again by then, it stays beside it under a name with `~`.
-        """
-        if _seen(os.stat(stem, dir_fd=folder, follow_symlinks=False)) != seen:
-            return
-        aside = f"~{self._clock.random_bytes(12).hex()}"
-        os.rename(stem, aside, src_dir_fd=folder, dst_dir_fd=folder)
-        if _seen(os.stat(aside, dir_fd=folder, follow_symlinks=False)) != seen:
-            os.link(aside, stem, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        os.unlink(aside, dir_fd=folder)
+    def empty_trash(self, until_utc: datetime) -> Trash:
+        with self.boundary("empty_trash"):
+            self._trash.empty(until_utc)
+        return self.trash()
 
     def lock_state(self, name: str) -> LockState:
         self.head(name)
@@ -175,6 +173,13 @@ class DirectoryStore:
         from farshore.stores.directory.writing import DirectoryWriter
 
         return DirectoryWriter(self, self._clock)
+
+    @cached_property
+    def _trash(self) -> DirectoryTrash:
+        """The part that keeps what is deleted."""
+        from farshore.stores.directory.trash import DirectoryTrash
+
+        return DirectoryTrash(self, self._clock, _seen, moment)
 
     # --- folders ------------------------------------------------------------------------------------------------------
 

@@ -60,6 +60,7 @@ from farshore.stores.base import (
     ObjectInfo,
     PutOutcome,
     Wanted,
+    WithoutTrash,
     body_bytes,
     check_name,
     check_range,
@@ -106,7 +107,7 @@ _BY_STATUS: dict[int, type[Exception]] = {
 _BUSY = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})  # reasons of a 403 that passes
 
 
-class GcsStore:
+class GcsStore(WithoutTrash):
     """Objects in a bucket below a prefix. Credentials are looked for at the first request.
 
     Args:

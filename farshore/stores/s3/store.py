@@ -54,6 +54,7 @@ from farshore.stores.base import (
     PacedBody,
     PutOutcome,
     Wanted,
+    WithoutTrash,
     body_bytes,
     check_name,
     check_range,
@@ -108,7 +109,7 @@ _BY_OPERATION = {
 }  # all others write: an object, a part, the beginning or end of an object in parts
 
 
-class S3Store:
+class S3Store(WithoutTrash):
     """Objects in a bucket below a prefix.
 
     Args:

@@ -16,14 +16,15 @@ from typing import TypeVar
 
 from farshore.errors import StoreReadOnly
 from farshore.limits import WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store, check_name
+from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store, Trash, check_name
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 Answer = TypeVar("Answer")
-_READS = frozenset({"get", "head", "lock_state", "now_utc"})  # a verb that is not named here is refused
+_READS = frozenset({"get", "head", "lock_state", "now_utc", "trash"})  # a verb that is not named here is refused
 _REFUSALS = {
     "put": "{} was not written",
     "delete": "{} was not deleted",
+    "empty_trash": "its trash was not emptied",
     "extend_lock": "{} was not locked",
     "set_hold": "the hold on {} was not changed",
     "warm": "{} was not warmed",
@@ -63,6 +64,12 @@ class WrappingStore:
 
     def delete(self, name: str, seen: str) -> None:
         self._call("delete", name, lambda: self._store.delete(name, seen))
+
+    def trash(self) -> Trash:
+        return self._call("trash", "", self._store.trash)
+
+    def empty_trash(self, until_utc: datetime) -> Trash:
+        return self._call("empty_trash", "", lambda: self._store.empty_trash(until_utc))
 
     def lock_state(self, name: str) -> LockState:
         return self._call("lock_state", name, lambda: self._store.lock_state(name))
@@ -136,5 +143,5 @@ class ReadOnlyStore(WrappingStore):
     def _call(self, verb: str, name: str, request: Callable[[], Answer]) -> Answer:
         if verb in _READS or self._guard.allows(verb, name):
             return request()
-        refusal = _REFUSALS.get(verb, "{} was not changed").format(check_name(name))
+        refusal = _REFUSALS.get(verb, "{} was not changed").format(check_name(name) if name else "")
         raise StoreReadOnly(f"{self.url} is open for reading only, so {refusal}")

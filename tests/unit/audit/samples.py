@@ -11,6 +11,7 @@ from farshore.audit.rows import (
     CheckRow,
     CopyRow,
     CopyState,
+    DeletionRow,
     LockAction,
     LockRow,
     NeedRow,
@@ -67,6 +68,10 @@ def repository_rows() -> Iterator[AuditRow]:
         locked_until_utc=clock.now_utc() + timedelta(days=30),
         objects=12,
     )
+    yield DeletionRow(
+        run_id="prune-1", replica="iowa", provider="s3", object="packs/aa/aa", kind="pack", bytes=100, plan=3,
+        rule="keep_daily = 7", approvals=("a" * 64,), deleted_utc=clock.now_utc(),
+    )  # fmt: skip
     yield RestoreRow(
         run_id="restore-1",
         snapshot_id=before["shop"],

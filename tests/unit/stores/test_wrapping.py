@@ -24,7 +24,7 @@ from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.pack_meter import PackMeter
 from tests.unit.replicas.stores import GatedStore
 
-READS = {"get", "head", "list", "lock_state", "now_utc", "close"}  # verbs that a read-only store forwards
+READS = {"get", "head", "list", "lock_state", "now_utc", "trash", "close"}  # verbs that a read-only store forwards
 ANSWERS: dict[str, Any] = {"put": PutOutcome.PRESENT, "get": b"bytes", "url": "memory://inside"}
 
 
