@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.data_keys import RunKeys
 from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.kept_runs import is_whole_copy
 from farshore.catalog.needs import read_needs
@@ -35,7 +35,6 @@ from farshore.model import KeyId
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
 from farshore.sealed import key_tag
-from farshore.sealed.data_key import DataKey
 from farshore.sealed.sealed_object import (
     HEADER_BYTES,
     ObjectKey,
@@ -180,12 +179,12 @@ def _from_replicas(
     repository: Repository, source: ObjectSource, commit: CommitHead, *, with_pages: bool
 ) -> BaseSnapshot:
     needs = read_needs(repository, source, commit)
-    data_key = read_data_key(repository, source, commit.data_key)
-    manifest = open_manifest(repository, source, commit, data_key)
+    data_keys = RunKeys(repository, source, commit.data_key)
+    manifest = open_manifest(repository, source, commit, data_keys)
     pages: PageMap | None = None
     pages_base: FullPageMap | None = None
     if with_pages and commit.pages is not None:
-        opened = open_pages(repository, source, commit, commit.pages, data_key)
+        opened = open_pages(repository, source, commit, commit.pages, data_keys)
         pages = opened.pages
         recipients = {one.hex() for one in repository.reading_keys().readable}
         of_run = [key for key in needs.data_keys if key.key_id == opened.key_id]
@@ -208,7 +207,7 @@ class OpenedPages:
 
 
 def open_pages(
-    repository: Repository, source: ObjectSource, commit: CommitHead, ref: RunRef, data_key: DataKey
+    repository: Repository, source: ObjectSource, commit: CommitHead, ref: RunRef, data_keys: RunKeys
 ) -> OpenedPages:
     """Return the page map `ref` of a snapshot, and the full one.
 
@@ -216,15 +215,15 @@ def open_pages(
         FarshoreError: No replica has a good copy of both.
     """
     full = commit.pages_base
-    file = open_verified(repository, source, ref, data_key, SealedKind.PAGES)
+    file = open_verified(repository, source, ref, data_keys, SealedKind.PAGES)
     if full is None:
         pages = PageMap(file)
         return OpenedPages(pages, pages, ref, file.key, commit.data_key)
     head = read_sealed_head(repository, source, full, HEADER_BYTES)
-    base_key = read_data_key(repository, source, key_id_of(head).hex())
-    base_file = open_verified(repository, source, full, base_key, SealedKind.PAGES)
+    key_id = key_id_of(head).hex()
+    base_file = open_verified(repository, source, full, RunKeys(repository, source, key_id), SealedKind.PAGES)
     base = PageMap(base_file)
-    return OpenedPages(PageMap(file, base=(base, full.blake3)), base, full, base_file.key, base_key.key_id.hex())
+    return OpenedPages(PageMap(file, base=(base, full.blake3)), base, full, base_file.key, key_id)
 
 
 def _runs_of(commit: CommitHead) -> dict[str, RunRef]:

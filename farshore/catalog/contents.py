@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.data_keys import RunKeys
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.catalog.verified_objects import open_manifest
@@ -28,7 +28,7 @@ def open_snapshot(repository: Repository, commit: CommitHead, reader: ReplicaRea
     """
     with contextlib.suppress(*CACHED_READ_ERRORS):  # which are reported where the content is read
         read_needs(repository, reader, commit)  # names the data key; without, what is listed is tried
-    return open_manifest(repository, reader, commit, read_data_key(repository, reader, commit.data_key))
+    return open_manifest(repository, reader, commit, RunKeys(repository, reader, commit.data_key))
 
 
 def iterate_rows(repository: Repository, snapshot: Snapshot) -> Iterator[ManifestRow]:

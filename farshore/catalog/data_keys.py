@@ -6,8 +6,10 @@ key id; anybody can seal another key to the public key of a repository, so such 
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TypeVar
 
 from farshore import limits
 from farshore.errors import (
@@ -29,6 +31,7 @@ from farshore.sealed import KeySet, key_tag
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key, open_data_key
 
 _HEADS_MAX = 16  # data keys that a replica is asked for one by one
+Opened = TypeVar("Opened")
 _LISTED_ONE_BY_ONE_MAX = 4  # key ids whose names are asked for alone; of more, all names are listed at once
 
 
@@ -38,9 +41,15 @@ def note_key_names(repository: Repository, needs: Needs) -> None:
 
 
 def note_data_keys(repository: Repository, data_keys: Iterable[NeededKey]) -> None:
-    """Note objects that give data keys, which something signed names."""
+    """Note objects that give data keys, which something signed names; those noted last are tried first.
+
+    So what somebody else's needs say of the keys of a snapshot delays no restore of it: its own are read before.
+    """
+    noted: dict[KeyId, dict[NeededKey, None]] = {}
     for key in data_keys:
-        repository.key_names.setdefault(key.key_id, {})[key] = None
+        noted.setdefault(key.key_id, {})[key] = None
+    for key_id, found in noted.items():
+        repository.key_names[key_id] = {**found, **repository.key_names.get(key_id, {})}
 
 
 def reading_keys_of(repository: Repository, commit: CommitHead) -> KeySet:
@@ -52,14 +61,68 @@ def reading_keys_of(repository: Repository, commit: CommitHead) -> KeySet:
     return repository.reading_keys().at(key_tag(commit.domain, commit.epoch))
 
 
-def read_data_key(repository: Repository, source: ObjectSource, key_id: KeyId) -> DataKey:
-    """Return a run's data key; needs a reader's keys.
+class RunKeys:
+    """The keys that objects under the id of one data key give; needs a reader's keys.
 
-    Raises:
-        ObjectNotFound: No object of it is known, or listed.
-        FarshoreError: None of them can be had.
+    Anybody can seal another key under an id, so each is tried until one opens what it must; from then on that one is
+    the only one. Safe from many threads, which wait for one that reads.
     """
-    return next(iter(read_data_keys(repository, source, key_id)))[1]
+
+    def __init__(self, repository: Repository, source: ObjectSource, key_id: KeyId) -> None:
+        self._repository = repository
+        self._source = source
+        self._key_id = key_id
+        self._known: list[DataKey] = []
+        self._unread: Iterator[tuple[NeededKey, DataKey]] | None = None
+        self._right: DataKey | None = None
+        self._lock = threading.Lock()
+
+    def require(self) -> RunKeys:
+        """Return these keys, once there is one.
+
+        Raises:
+            ObjectNotFound: No object of it is known, or listed.
+            FarshoreError: None of them can be had.
+        """
+        self._at(0)
+        return self
+
+    def open(self, attempt: Callable[[DataKey], Opened]) -> Opened:
+        """Return what an attempt returns with the first key that opens.
+
+        Raises:
+            Corrupt: As the attempt with the first key: no key opens.
+            FarshoreError: As `require`, and as the attempt.
+        """
+        if self._right is not None:
+            return attempt(self._right)
+        wrong: Corrupt | None = None
+        number = 0
+        while (key := self._at(number)) is not None:
+            number += 1
+            try:
+                opened = attempt(key)
+            except Corrupt as error:
+                wrong = wrong or error
+                continue
+            self._right = key
+            return opened
+        raise wrong or ObjectNotFound(f"no replica has the data key {self._key_id}")
+
+    def _at(self, number: int) -> DataKey | None:
+        with self._lock:
+            if number < len(self._known):
+                return self._known[number]
+            if self._unread is None:
+                if self._known:
+                    return None  # there are no more
+                self._unread = read_data_keys(self._repository, self._source, self._key_id)
+            found, self._unread = self._unread, None
+            for _, key in found:
+                self._known.append(key)
+                self._unread = found
+                return key
+            return None
 
 
 def read_data_keys(repository: Repository, source: ObjectSource, key_id: KeyId) -> Iterator[tuple[NeededKey, DataKey]]:

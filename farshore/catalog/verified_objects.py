@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from farshore import limits
+from farshore.catalog.data_keys import RunKeys
 from farshore.catalog.kept_runs import is_whole_copy
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
@@ -21,28 +22,29 @@ from farshore.format.manifest import ManifestReader
 from farshore.handles import Handle
 from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
-from farshore.sealed.data_key import DataKey
 from farshore.sealed.sealed_object import Fetch, ObjectKey, SealedKind, SealedReader
 
 
 def open_manifest(
-    repository: Repository, source: ObjectSource, commit: CommitHead, data_key: DataKey
+    repository: Repository, source: ObjectSource, commit: CommitHead, data_keys: RunKeys
 ) -> ManifestReader:
     """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
-    return ManifestReader(open_verified(repository, source, commit.manifest, data_key, SealedKind.MANIFEST))
+    return ManifestReader(open_verified(repository, source, commit.manifest, data_keys, SealedKind.MANIFEST))
 
 
 def open_verified(
-    repository: Repository, source: ObjectSource, ref: RunRef, data_key: DataKey, kind: SealedKind
+    repository: Repository, source: ObjectSource, ref: RunRef, data_keys: RunKeys, kind: SealedKind
 ) -> SealedReader:
     """Return an object's payload as a file: from the cache when it has the expected hash, else from a replica."""
     path = _cached(repository, ref) or _download(repository, source, ref)
     if path is not None:
-        return open_sealed(repository, fetch_of_file(path), ref, data_key.secret, kind)
+        here = fetch_of_file(path)
+        return data_keys.open(lambda key: open_sealed(repository, here, ref, key.secret, kind))
+    data_keys.require()
 
     def opened(replica: Replica) -> tuple[SealedReader, _FarFetch]:
         fetch = _FarFetch(replica, ref.name)
-        return open_sealed(repository, fetch, ref, data_key.secret, kind), fetch
+        return data_keys.open(lambda key: open_sealed(repository, fetch, ref, key.secret, kind)), fetch
 
     # A header proves itself with the first frame alone, so both come from one replica, and all others from any.
     reader, fetch = source.ask(ref.name, opened, size=limits.FRAME_BYTES)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
 from blake3 import blake3
 
+from farshore.catalog.data_keys import RunKeys
 from farshore.catalog.index_loader import load_other_packs
 from farshore.errors import READ_ERRORS, ObjectCorrupt
 from farshore.format import names
@@ -36,18 +38,18 @@ class OtherPacks:
 
     Args:
         known: The index that the restore goes by; other copies in it are tried too.
-        data_key: Returns a run's data key by its id, or raises.
+        data_keys: Returns the keys of a run by the id of its data key.
     """
 
     def __init__(
         self, *, repository: Repository, reader: ReplicaReader, keys: KeySet, known: ChunkIndex,
-        data_key: Callable[[bytes], DataKey],
+        data_keys: Callable[[bytes], RunKeys],
     ) -> None:  # fmt: skip
         self._repository = repository
         self._reader = reader
         self._keys = keys
         self._known = known
-        self._data_key = data_key
+        self._data_keys = data_keys
         self._others: ChunkIndex | None = None
         self._opened: OrderedDict[tuple[bytes, int], memoryview] = OrderedDict()
         self._lock = threading.Lock()
@@ -101,12 +103,15 @@ class OtherPacks:
     def _read(self, packed: PackedFooter, number: int) -> memoryview:
         row = packed.footer.segments[number]
         start, length = int(row["offset"]), int(row["stored"])
-        data_key = self._data_key(packed.footer.origins[int(row["origin"])].key_id)
+        data_keys = self._data_keys(packed.footer.origins[int(row["origin"])].key_id).require()
 
-        def opened(data: bytes) -> memoryview:
+        def open_with(data: bytes, data_key: DataKey) -> memoryview:
             return open_segment_at(
                 packed.footer, number, memoryview(data), lambda length: memoryview(bytearray(length)),
                 keys=self._keys, data_key=data_key, start=start, chunks=packed.footer.chunks[:0],
             )  # fmt: skip
+
+        def opened(data: bytes) -> memoryview:
+            return data_keys.open(partial(open_with, data))
 
         return self._reader.get(names.pack(packed.pack_id.hex()), opened, size=length, offset=start, length=length)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from farshore import limits
-from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.data_keys import RunKeys
 from farshore.errors import READ_ERRORS, Corrupt, FarshoreError, KeyMissing, NotFound, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format.pack import PackedFooter
@@ -41,10 +42,10 @@ class SegmentReader:
         self._plan = plan
         self._packs = plan.index.packs
         self._reader = reader
-        self._data_keys: dict[bytes, DataKey] = {}
+        self._data_keys: dict[bytes, RunKeys] = {}
         self._lock = threading.Lock()
         self._others = OtherPacks(
-            repository=repository, reader=reader, keys=self._keys, known=plan.index, data_key=self._data_key
+            repository=repository, reader=reader, keys=self._keys, known=plan.index, data_keys=self._run_keys
         )
         self._pages = PagePool(page_bytes=limits.SEGMENT_BYTES, kept_max=limits.SEGMENT_PAGES_KEPT)
 
@@ -66,15 +67,9 @@ class SegmentReader:
                     continue
                 try:
                     if segment in opened_now:
-                        found.opened[segment] = open_segment_at(
-                            packed.footer, segment, memoryview(data), self._pages.take, keys=self._keys,
-                            data_key=data_keys[segment], start=one.start, chunks=self._plan.chunks_of(one.pack, segment)
-                        )  # fmt: skip
+                        found.opened[segment] = data_keys[segment].open(partial(self._open, one, segment, data))
                     else:
-                        found.packed[segment] = decrypt_segment_at(
-                            packed.footer, segment, memoryview(data),
-                            keys=self._keys, data_key=data_keys[segment], start=one.start,
-                        )  # fmt: skip
+                        found.packed[segment] = data_keys[segment].open(partial(self._decrypt, one, segment, data))
                 except FarshoreError as error:
                     found.errors[segment] = bad = error
             if bad is not None:
@@ -93,6 +88,18 @@ class SegmentReader:
             if segment not in found.opened and isinstance(trouble, _NOT_HERE):
                 self._gather(one.pack, segment, found)
         return found
+
+    def _open(self, one: PackRange, segment: int, data: bytes, data_key: DataKey) -> memoryview:
+        return open_segment_at(
+            self._packs[one.pack].footer, segment, memoryview(data), self._pages.take, keys=self._keys,
+            data_key=data_key, start=one.start, chunks=self._plan.chunks_of(one.pack, segment),
+        )  # fmt: skip
+
+    def _decrypt(self, one: PackRange, segment: int, data: bytes, data_key: DataKey) -> bytes:
+        footer = self._packs[one.pack].footer
+        return decrypt_segment_at(
+            footer, segment, memoryview(data), keys=self._keys, data_key=data_key, start=one.start
+        )
 
     def _gather(self, pack: int, segment: int, found: RangeContent) -> None:
         """Fill in what is needed of a segment from other packs; leave it missing where they do not have it."""
@@ -125,26 +132,23 @@ class SegmentReader:
                 raise found.errors.get(segment) or ObjectCorrupt("a segment could not be read") from None
             return found.opened[segment]
 
-    def _data_keys_of(self, packed: PackedFooter, segments: Iterable[int], found: RangeContent) -> dict[int, DataKey]:
+    def _data_keys_of(self, packed: PackedFooter, segments: Iterable[int], found: RangeContent) -> dict[int, RunKeys]:
         """Return the keys that segments are sealed with; note why one cannot be had."""
-        data_keys: dict[int, DataKey] = {}
+        data_keys: dict[int, RunKeys] = {}
         trouble: dict[bytes, FarshoreError] = {}
         for segment in segments:
             key_id = packed.footer.origins[int(packed.footer.segments[segment]["origin"])].key_id
             if key_id not in trouble:
                 try:
-                    data_keys[segment] = self._data_key(key_id)
+                    data_keys[segment] = self._run_keys(key_id).require()
                     continue
                 except FarshoreError as error:
                     trouble[key_id] = error
             found.errors[segment] = trouble[key_id]
         return data_keys
 
-    def _data_key(self, key_id: bytes) -> DataKey:
+    def _run_keys(self, key_id: bytes) -> RunKeys:
         with self._lock:
-            if key_id in self._data_keys:
-                return self._data_keys[key_id]
-        data_key = read_data_key(self._repository, self._reader, key_id.hex())
-        with self._lock:
-            self._data_keys[key_id] = data_key
-        return data_key
+            if key_id not in self._data_keys:
+                self._data_keys[key_id] = RunKeys(self._repository, self._reader, key_id.hex())
+            return self._data_keys[key_id]

@@ -10,7 +10,7 @@ import pytest
 from blake3 import blake3
 
 from farshore.access.unlock import Need
-from farshore.catalog.data_keys import read_data_key
+from farshore.catalog.data_keys import read_data_keys
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.pack_id import hash_pack
@@ -91,7 +91,7 @@ def test_a_chunk_that_is_not_what_it_is_called_is_named_by_a_reader(engine: Engi
         (key_name,) = engine.objects("b", names.DATA_KEYS)
         parsed = names.parse_data_key(key_name)
         assert parsed is not None
-        data_key = read_data_key(repository, replica, parsed.key_id)
+        ((_, data_key),) = read_data_keys(repository, replica, parsed.key_id)
         keys = repository.reading_keys()
         origin, number = SegmentNumbers(data_key=data_key, clock=engine.clock).next_number()
         chunks = ((blake3(b"one", key=keys.chunk_key).digest(), 0, 3), (blake3(b"two").digest(), 3, 3))

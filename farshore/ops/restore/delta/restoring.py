@@ -19,7 +19,7 @@ from typing import Any
 import numpy.typing as npt
 
 from farshore.catalog.base_snapshot import open_pages
-from farshore.catalog.data_keys import read_data_key, reading_keys_of
+from farshore.catalog.data_keys import RunKeys, reading_keys_of
 from farshore.catalog.selection import Selection
 from farshore.clock import Clock
 from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
@@ -262,7 +262,7 @@ def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> 
     if commit.pages is None:
         return None
     try:
-        data_key = read_data_key(repository, reader, commit.data_key)
-        return open_pages(repository, reader, commit, commit.pages, data_key).pages
+        data_keys = RunKeys(repository, reader, commit.data_key)
+        return open_pages(repository, reader, commit, commit.pages, data_keys).pages
     except CACHED_READ_ERRORS:
         return None
