@@ -106,6 +106,8 @@ class Transfer:
 
     def _read(self, replica: Replica, name: str, size: int, file: Path | None) -> tuple[PlainBody, str]:
         """Return an object's bytes, or the file they were written to, with their hash; both checked."""
+        if size > object_bytes_max(name):
+            raise ObjectCorrupt(f"{name} has {size} bytes, more than any object of its kind")
         if file is None:
             data = self._read_all(replica, name, size)
             if not check_itself(name, data, self._repository):

@@ -123,7 +123,7 @@ def _plan_one(
     if read_data:
         for name in (*union.packs_of(replica), *listing.objects):
             if _is_spread(name, expected):
-                want(name, union.sizes(name)[replica], Why.READ)
+                want(name, expected.sizes.get(name, union.sizes(name)[replica]), Why.READ)
     ordered = {kind: tuple(stage[name] for name in sorted(stage)) for kind, stage in stages.items()}
     unsigned = [one for one in listing.objects if kind_of(one) in _SIGNED and not _is_spread(one, expected)]
     unsigned += [one for one in sorted(expected.strangers) if replica in union.sizes(one)]

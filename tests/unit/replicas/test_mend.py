@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt, StateUnknown, StoreUnavailable
+from farshore.replicas import mend as mending
 from farshore.replicas.mend import mend
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction
+from farshore.stores.base import ANY_OBJECT, ObjectInfo, Store
 from farshore.stores.memory import MemoryStore
 from farshore.stores.object_retention import Lock, LockMode
+from farshore.stores.wrappers import WrappingStore
 from farshore.stores.wrappers.metered import MeteredStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import (
@@ -39,6 +44,31 @@ GOOD = random.Random(1).randbytes(100_000)
 DIGEST = blake3(GOOD).hexdigest()
 
 
+class SwappingStore(WrappingStore):
+    """Puts another object under a name just before it is deleted, or reports another size of it."""
+
+    def __init__(self, store: Store, *, put_before_delete: bytes = b"", size: int = 0) -> None:
+        super().__init__(store)
+        self._other, self._size = put_before_delete, size
+        self.read: list[int] = []
+
+    def get(self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = LARGEST_GET) -> bytes:
+        found = self._store.get(name, offset, length, bytes_max=bytes_max)
+        self.read.append(len(found))
+        return found
+
+    def head(self, name: str) -> ObjectInfo:
+        info = self._store.head(name)
+        return replace(info, size=self._size) if self._size else info
+
+    def delete(self, name: str, seen: str) -> None:
+        if self._other:
+            self._store.delete(name, ANY_OBJECT)
+            self._store.put(name, self._other)
+            self._other = b""
+        self._store.delete(name, seen)
+
+
 class Place:
     """One replica in memory, with the faults of a plan, and every call that was made."""
 
@@ -47,12 +77,15 @@ class Place:
         self.bare = MemoryStore(clock=self.clock)
         if there is not None:
             self.bare.put(NAME, there)
-        self.store = FaultyStore(self.bare, clock=self.clock)
+        self.store: Any = FaultyStore(self.bare, clock=self.clock)
+
+    def made(self) -> Replica:
+        return Replica("vault", "", self.bare.url, self.store, MeteredStore(self.store))
 
     def replica(self, plan: Plan | None = None) -> Replica:
         if plan is not None:
             self.store = FaultyStore(self.bare, clock=self.clock, plan=plan)
-        return Replica("vault", "", self.bare.url, self.store, MeteredStore(self.store))
+        return self.made()
 
     @property
     def verbs(self) -> list[str]:
@@ -88,9 +121,46 @@ def test_a_damaged_object_is_replaced_by_a_good_one(damage: Callable[[bytes], by
     place = Place(damage(GOOD))
     mended = mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST)
     assert (mended.found, mended.action, mended.whole) == (found, RepairAction.REPLACED, True)
-    assert mended.blake3_found == blake3(damage(GOOD)).hexdigest()
+    longer = len(damage(GOOD)) > len(GOOD)
+    assert mended.blake3_found == ("" if longer else blake3(damage(GOOD)).hexdigest())
     assert place.bare.get(NAME) == GOOD
     assert mend(place.replica(), NAME, GOOD, blake3_hex=DIGEST).action is RepairAction.NONE
+
+
+def test_of_a_much_longer_object_two_bytes_are_read() -> None:
+    place = Place(GOOD + bytes(50 * len(GOOD)))
+    place.store = SwappingStore(place.bare)
+    mended = mend(place.made(), NAME, GOOD, blake3_hex=DIGEST)
+    assert (mended.found, mended.action) == (Found.ALTERED, RepairAction.REPLACED)
+    assert place.store.read == [1, 1, len(GOOD)], "and what was put, once"
+    assert place.bare.get(NAME) == GOOD
+
+
+def test_a_size_that_is_no_size_removes_nothing() -> None:
+    """A listing that says too much is no proof: the object is read."""
+    place = Place(GOOD)
+    place.store = SwappingStore(place.bare, size=len(GOOD) + 10)
+    with pytest.raises(StoreUnavailable):
+        mend(place.made(), NAME, GOOD, blake3_hex=DIGEST)
+    assert place.bare.get(NAME) == GOOD
+
+
+@pytest.mark.parametrize("other", [GOOD, GOOD[1:] + b"?"], ids=["good", "bad"])
+def test_what_was_put_since_it_was_read_stays(other: bytes) -> None:
+    """Another heal replaces the damaged object just before the removal."""
+    place = Place(GOOD[:-1])
+    place.store = SwappingStore(place.bare, put_before_delete=other)
+    mended = mend(place.made(), NAME, GOOD, blake3_hex=DIGEST)
+    assert place.bare.get(NAME) == other
+    assert mended.whole is (other == GOOD)
+
+
+def test_a_mutant_that_deletes_whatever_is_there_removes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(GOOD[:-1])
+    place.store = SwappingStore(place.bare, put_before_delete=GOOD[1:] + b"?")
+    monkeypatch.setattr(mending, "_delete", lambda store, name, _: store.delete(name, ANY_OBJECT))
+    mend(place.made(), NAME, GOOD, blake3_hex=DIGEST)
+    assert place.bare.get(NAME) == GOOD
 
 
 def test_a_body_may_be_a_file(tmp_path: Path) -> None:
