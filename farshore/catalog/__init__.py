@@ -52,6 +52,7 @@ class ListedCommits:
     refused: tuple[RefusedCommit, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
     forgotten: Mapping[str, CommitHead] = field(default_factory=dict)  # by tombstones; in none of the others
+    forgotten_at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the replicas that list each
 
     @property
     def foreign(self) -> list[CommitHead]:
@@ -70,6 +71,7 @@ class ListedCommits:
             tuple(one for one in self.refused if one.name.source_id in source_ids),
             self.unread,
             {one: head for one, head in self.forgotten.items() if head.source_id in source_ids},
+            self.forgotten_at,
         )
 
 
@@ -143,7 +145,8 @@ def list_commits(
     repository.unread.update(unread)
     repository.foreign.update(heads.keys() - commits.keys())
     held = {item.hash: replicas for item, replicas in holders.items() if item.hash in heads}
-    found = ListedCommits(heads, commits, held, failed, stored_utc, refused, unread, gone)
+    gone_at = {item.hash: replicas for item, replicas in holders.items() if item.hash in gone}
+    found = ListedCommits(heads, commits, held, failed, stored_utc, refused, unread, gone, gone_at)
     _note_heads(repository, memory, found, source_id, {item.hash for item in holders}, forgotten)
     return found
 

@@ -14,16 +14,13 @@ from farshore.catalog.finish_commits import first_lacking
 from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.errors import FarshoreError, KeyMissing
-from farshore.format.lease import Lease
 from farshore.format.object_kinds import Kind
-from farshore.host import describe_process
 from farshore.repair.object_checks import digest_in_name
 from farshore.repair.object_kinds import kind_of
-from farshore.replicas.lease_holder import LeaseHolder, known_log
+from farshore.replicas.lease_holder import LeaseHolder, new_lease
 from farshore.replicas.owner_log import check_writable, put_log
 from farshore.replicas.plans import has_seen_plans, read_condemned
 from farshore.replicas.repository import Replica, Repository
-from farshore.replicas.signed_texts import SignatureChecker
 from farshore.trust.actions import Right
 from farshore.trust.order import Place
 
@@ -46,15 +43,7 @@ def copy_lease(
     Args:
         identity: Says which act it is.
     """
-    now = repository.clock.now_utc()
-    lease = Lease(
-        lease=repository.clock.random_bytes(16).hex(), run=run_id, source_id="", identity=identity, snapshot="",
-        host=describe_process(), beat=0, started_utc=now, expires_utc=now, log=known_log(repository),
-    )  # fmt: skip
-    return LeaseHolder(
-        stores={name: replica.store for name, replica in replicas.items()}, keys=repository.writing_keys(), lease=lease,
-        clock=repository.clock, checker=SignatureChecker.of(repository), first_bug=repository.first_bug,
-    )  # fmt: skip
+    return new_lease(repository, replicas, run_id=run_id, identity=identity)
 
 
 @dataclass(frozen=True, slots=True)

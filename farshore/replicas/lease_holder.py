@@ -13,10 +13,11 @@ from farshore.clock import Clock
 from farshore.errors import Bug, FarshoreError, LeaseLost
 from farshore.format import names
 from farshore.format.lease import EndState, Lease, LeaseEnd, encode_end, encode_lease
+from farshore.host import describe_process
 from farshore.replicas import FirstBug, ask_all
 from farshore.replicas.lease_ends import decide
 from farshore.replicas.put_all import put_all
-from farshore.replicas.repository import Repository
+from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import SignatureChecker, sign_text
 from farshore.sealed import KeySet
 from farshore.signing import SignedKind
@@ -29,6 +30,32 @@ def known_log(repository: Repository) -> tuple[int, str]:
     if head is None:
         raise Bug("an owner log without entries certifies nobody, so nobody writes by it")
     return head.number, head.hash
+
+
+def new_lease(
+    repository: Repository, replicas: Mapping[str, Replica], *, run_id: str, identity: str, source_id: str = "",
+    snapshot: str = "", started_utc: datetime | None = None,
+) -> LeaseHolder:  # fmt: skip
+    """Return the lease of an act of this process at these replicas, before its first beat.
+
+    Args:
+        identity: Says which act it is, or which snapshot of its source.
+        source_id: Empty where the act makes no snapshot, like `snapshot`.
+        started_utc: Now, where it is not given.
+
+    Raises:
+        SourceNotEnrolled: The keys sign nothing.
+    """
+    clock = repository.clock
+    started = started_utc or clock.now_utc()
+    lease = Lease(
+        lease=clock.random_bytes(16).hex(), run=run_id, source_id=source_id, identity=identity, snapshot=snapshot,
+        host=describe_process(), beat=0, started_utc=started, expires_utc=started, log=known_log(repository),
+    )  # fmt: skip
+    return LeaseHolder(
+        stores={name: replica.store for name, replica in replicas.items()}, keys=repository.writing_keys(), lease=lease,
+        clock=clock, checker=SignatureChecker.of(repository), first_bug=repository.first_bug,
+    )  # fmt: skip
 
 
 class LeaseHolder:

@@ -15,16 +15,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from farshore.catalog.base_snapshot import BaseSnapshot
-from farshore.clock import Clock
 from farshore.errors import FarshoreError
-from farshore.format.lease import Lease
-from farshore.host import describe_process
 from farshore.ops.backup.attempt import Attempt
-from farshore.replicas.lease_holder import LeaseHolder, known_log
+from farshore.replicas.lease_holder import LeaseHolder, new_lease
 from farshore.replicas.owner_log import put_log
 from farshore.replicas.plans import read_condemned
 from farshore.replicas.repository import Replica, Repository
-from farshore.replicas.signed_texts import SignatureChecker
 
 
 @dataclass
@@ -40,34 +36,14 @@ class StartedLease:
         return [replica for name, replica in repository.replicas.items() if name not in self.failed]
 
 
-def new_lease(repository: Repository, attempt: Attempt) -> Lease:
-    """Return the lease of an attempt, before its first beat."""
-    clock: Clock = repository.clock
-    return Lease(
-        lease=clock.random_bytes(16).hex(),
-        run=attempt.run.run_id,
-        source_id=attempt.source_id,
-        identity=attempt.identity,
-        snapshot=clock.random_bytes(16).hex(),
-        host=describe_process(),
-        beat=0,
-        started_utc=attempt.run.started_utc,
-        expires_utc=attempt.run.started_utc,
-        log=known_log(repository),
-    )
-
-
 def start_lease(repository: Repository, attempt: Attempt) -> StartedLease:
     """Do W0 and W1 at every replica. The caller ends the lease, whatever happens."""
     failed = put_log(repository, repository.log) if repository.log is not None else {}
-    holder = LeaseHolder(
-        stores={name: replica.store for name, replica in repository.replicas.items() if name not in failed},
-        keys=repository.writing_keys(),
-        lease=new_lease(repository, attempt),
-        clock=repository.clock,
-        checker=SignatureChecker.of(repository),
-        first_bug=repository.first_bug,
-    )
+    reached = {name: replica for name, replica in repository.replicas.items() if name not in failed}
+    holder = new_lease(
+        repository, reached, run_id=attempt.run.run_id, identity=attempt.identity, source_id=attempt.source_id,
+        snapshot=repository.clock.random_bytes(16).hex(), started_utc=attempt.run.started_utc,
+    )  # fmt: skip
     failed |= holder.acquire()
     return StartedLease(holder, failed)
 

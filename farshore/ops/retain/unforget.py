@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from farshore.catalog import list_commits
-from farshore.catalog.finish_commits import is_there
 from farshore.catalog.needs import objects_of, read_needs
 from farshore.catalog.tombstones import active_tombstones
 from farshore.errors import SnapshotUnknown, StateUnknown
@@ -68,18 +67,13 @@ def list_forgotten(repository: Repository) -> list[ForgottenSnapshot]:
     """
     active = active_tombstones(repository)
     found = []
-    for commit, head in list_commits(repository).forgotten.items():
-        replicas = _holders(repository, names.commit(head.source_id, head.snapshot, commit))
+    listed = list_commits(repository)
+    for commit, head in listed.forgotten.items():
+        replicas = listed.forgotten_at[commit]
         source = head.source if isinstance(head, Commit) else ""
         if replicas and commit in active:
             found.append(ForgottenSnapshot(head.snapshot, source, head, replicas, active[commit]))
     return sorted(found, key=lambda one: (one.since_utc, one.head.committed_utc, one.snapshot))
-
-
-def _holders(repository: Repository, name: str) -> tuple[str, ...]:
-    holding, failed = repository.ask_all(lambda replica: is_there(replica, name))
-    repository.note_unasked(failed)
-    return tuple(one for one, holds in holding.items() if holds)
 
 
 def unforget_snapshot(repository: Repository, snapshot: str, *, reason: str, run: Run) -> Unforgotten:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,14 @@ from farshore.format.needs import NeededKey
 from farshore.results import BackupResult
 from farshore.sealed.data_key import DataKey, generate_data_key, seal_data_key
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.liar import deduping, keys_of, member, plant
-from tests.unit.ops.tree_source import TreeSource
+from tests.unit.ops.liar import CONTENT, deduping, keys_of, member, plant, shared_domain, source_of
 
-CONTENT = random.Random(3).randbytes(200_000)
 PLANTED = 6
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    engine = Engine(tmp_path).initialize()
-    source = TreeSource(clock=engine.clock)
-    source.file(b"file", CONTENT)
-    engine.backup(source)
-    return engine
+    return shared_domain(tmp_path)
 
 
 def real_key(engine: Engine) -> NeededKey:
@@ -64,9 +57,7 @@ def content_of(engine: Engine, snapshot_id: str) -> bytes | None:
 def reuse(engine: Engine) -> BackupResult:
     """Back up the same content from a host that believes the domain: nothing that it reads names the right object."""
     laptop = deduping(member(engine, "laptop"), Dedupe.DOMAIN)
-    source = TreeSource(clock=engine.clock, name="laptop")
-    source.file(b"file", CONTENT)
-    return laptop.backup(source)
+    return laptop.backup(source_of(laptop, "laptop"))
 
 
 def test_a_snapshot_whose_needs_name_several_restores_by_the_valid_one(engine: Engine) -> None:

@@ -25,7 +25,7 @@ from farshore.trust.memory import Memory, read_memory
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.lease_world import forget
 from tests.unit.ops.setup.test_revoke import revoke_host
-from tests.unit.ops.tree_source import TreeSource
+from tests.unit.ops.tree_source import TreeSource, one_file
 
 
 @pytest.fixture
@@ -35,9 +35,7 @@ def engine(tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def source(engine: Engine) -> TreeSource:
-    made = TreeSource(clock=engine.clock)
-    made.file(b"f", b"content" * 100)
-    return made
+    return one_file(engine.clock, b"content" * 100)
 
 
 def delete_everywhere(engine: Engine, snapshot: str, *, except_at: str = "") -> None:

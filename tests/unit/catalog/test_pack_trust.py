@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,23 +21,22 @@ from farshore.sealed.packs import entry_of
 from farshore.signing import generate_signing_key
 from farshore.trust.actions import Revocation
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.liar import deduping, fragment_of, keys_of, lying_pack, member, plant
-from tests.unit.ops.tree_source import TreeSource
-
-CONTENT = random.Random(2).randbytes(3000)
-
-
-def source_of(engine: Engine, name: str, content: bytes = CONTENT) -> TreeSource:
-    source = TreeSource(clock=engine.clock, name=name)
-    source.file(b"file", content)
-    return source
+from tests.unit.ops.liar import (
+    CONTENT,
+    deduping,
+    fragment_of,
+    keys_of,
+    lying_pack,
+    member,
+    plant,
+    shared_domain,
+    source_of,
+)
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    engine = Engine(tmp_path).initialize()
-    engine.backup(source_of(engine, "home"))
-    return engine
+    return shared_domain(tmp_path)
 
 
 def entries(engine: Engine) -> list[FragmentEntry]:

@@ -37,24 +37,14 @@ from farshore.trust.actions import Revocation, Right
 from tests.doubles.faulty import Fault, FaultKind, FaultyStore
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.heal.healing_world import heal
-from tests.unit.ops.liar import deduping, keys_of, lying_pack, member, plant
-from tests.unit.ops.tree_source import TreeSource
+from tests.unit.ops.liar import CONTENT, deduping, keys_of, lying_pack, member, plant, shared_domain, source_of
 
-CONTENT = random.Random(2).randbytes(3000)
 LOG = (1, "0" * 64)
-
-
-def source_of(engine: Engine, name: str, content: bytes = CONTENT) -> TreeSource:
-    source = TreeSource(clock=engine.clock, name=name)
-    source.file(b"file", content)
-    return source
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
-    engine = Engine(tmp_path).initialize()
-    engine.backup(source_of(engine, "home"))
-    return engine
+    return shared_domain(tmp_path)
 
 
 def packs(engine: Engine) -> set[bytes]:

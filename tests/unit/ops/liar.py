@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from pathlib import Path
 
 from farshore.access.unlock import Need
 from farshore.config import Dedupe
@@ -16,6 +18,21 @@ from farshore.sealed.fragments import make_fragment
 from farshore.sealed.packs import PackBuilder, SealedPack
 from farshore.sealed.segments import PlainSegment, SegmentNumbers, seal_segment
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.tree_source import TreeSource, one_file
+
+CONTENT = random.Random(2).randbytes(3000)
+
+
+def source_of(engine: Engine, name: str, content: bytes = CONTENT) -> TreeSource:
+    """Return a source of a host, by default one that holds what the first host backed up."""
+    return one_file(engine.clock, content, name)
+
+
+def shared_domain(root: Path) -> Engine:
+    """Return a repository whose first host has backed up `CONTENT` as `home`."""
+    engine = Engine(root).initialize()
+    engine.backup(source_of(engine, "home"))
+    return engine
 
 
 def member(engine: Engine, host: str, domain: str = "main") -> Engine:

@@ -219,3 +219,10 @@ def blocks(data: bytes, page_bytes: int, changed: Sequence[int], fresh: Callable
         end = min(start + page_bytes, len(result))
         result[start:end] = fresh(end - start)
     return bytes(result)
+
+
+def one_file(clock: Clock, content: bytes, name: str = "home") -> TreeSource:
+    """Return a source of one file, `file`."""
+    made = TreeSource(clock=clock, name=name)
+    made.file(b"file", content)
+    return made

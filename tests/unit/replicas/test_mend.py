@@ -52,7 +52,7 @@ class SwappingStore(WrappingStore):
         self._other, self._size = put_before_delete, size
         self.read: list[int] = []
 
-    def get(self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = LARGEST_GET) -> bytes:
+    def get(self, name: str, offset: int = 0, length: int | None = None, *, bytes_max: int = 1 << 40) -> bytes:
         found = self._store.get(name, offset, length, bytes_max=bytes_max)
         self.read.append(len(found))
         return found

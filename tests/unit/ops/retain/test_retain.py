@@ -167,8 +167,9 @@ def test_it_can_be_taken_back_until_a_plan_condemns(engine: Engine, source: Tree
     before = ids(engine)
     forget(engine, before[0])
     forget(engine, before[1])
-    with engine.opened() as repository:
+    with Calls(engine) as calls, engine.opened() as repository:
         listed = list_forgotten(repository)
+    assert "head" not in {verb for verb, _ in calls.at("a")}, "what replicas list is asked once, for all of them"
     assert [(one.snapshot, one.source, one.replicas) for one in listed] == [
         (before[0], "home", ("a", "b", "c")), (before[1], "home", ("a", "b", "c")),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ from farshore.trust.recipients import sealed_to_wrong
 from tests.doubles.commits import signed_commit
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.setup.test_rekey import turn
-from tests.unit.ops.tree_source import TreeSource
+from tests.unit.ops.tree_source import TreeSource, one_file
 
 DAY_S = 86_400
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,9 +36,7 @@ def engine(tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def source(engine: Engine) -> TreeSource:
-    made = TreeSource(clock=engine.clock)
-    made.file(b"f", b"content" * 100)
-    return made
+    return one_file(engine.clock, b"content" * 100)
 
 
 def found(engine: Engine) -> list[tuple[str, str]]:
