@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from farshore import limits
+from farshore.ops.restore.restore import mapped_bytes_min
 from farshore.process_memory import tune_process_memory
 
 
@@ -65,3 +66,9 @@ def test_holes_of_the_heap_are_given_back_once_much_is_held(above: int, given_ba
 
 def test_blocks_with_pages_of_their_own_leave_no_holes() -> None:
     assert holes(limits.GIB, limits.RESTORE_MAPPED_BYTES_MIN) == ["False", "False"]
+
+
+@pytest.mark.parametrize(("files", "mapped"), [(1, 32 * limits.MIB), (9_999, 32 * limits.MIB), (10_000, limits.MIB)])
+def test_a_restore_of_few_files_uses_the_heap_again(files: int, mapped: int) -> None:
+    """Each mapped block is cleared by the kernel, page by page; only many files leave holes."""
+    assert mapped_bytes_min(files) == mapped

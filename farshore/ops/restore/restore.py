@@ -58,6 +58,11 @@ EVERYTHING = RestoreOptions()
 STANDARD_OUTPUT = "-"
 
 
+def mapped_bytes_min(files: int) -> int:
+    """Return the size from which on blocks are mapped while a snapshot of this number of files is restored."""
+    return limits.RESTORE_MAPPED_BYTES_MIN if files >= limits.RESTORE_MAPPED_FILES_MIN else limits.MAPPED_BYTES_MIN
+
+
 def restore_snapshot(
     repository: Repository,
     snapshot: Snapshot,
@@ -85,7 +90,7 @@ def restore_snapshot(
         CredentialCannotRead, WrongPassphrase: The keys at hand cannot read.
         RestoreIncomplete: Some entries have no good copy anywhere; everything else was restored.
     """
-    tune_process_memory(limits.RESTORE_MAPPED_BYTES_MIN)
+    tune_process_memory(mapped_bytes_min(snapshot.counts.files))
     readable = readable_replicas(repository, snapshot, only=repository.replica(replica).name if replica else None)
     reader = open_reader(repository, only=[replica]) if replica else open_reader(repository, listed=readable)
     mending = _mending(repository, snapshot, reader, run) if repair else None
