@@ -6,7 +6,7 @@ maintainer those count that its revocation names, so holds outlast their makers,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,11 +14,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farshore.catalog import ListedCommits
+from farshore.catalog.approvals import read_approvals
 from farshore.catalog.signed_objects import holders_of, read_counting
 from farshore.catalog.snapshots import Snapshot, order_commits
 from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import FarshoreError, FormatTooNew, KeyMissing, ObjectCorrupt
 from farshore.format import names
+from farshore.format.approval import Act
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.note import Keep, Note, NoteDetails, decode_details, decode_note, encode_details, encode_note
 from farshore.replicas.repository import Replica, Repository
@@ -86,7 +88,11 @@ def read_notes(repository: Repository) -> Notes:
     """Return the notes that count, as far as replicas can be asked: a listing of each, and a read of what is new."""
     found, failed = list_notes(repository)
     repository.note_unasked(failed)
-    return join_notes(found)
+    holds = {one.hash for one in found.values() if one.note.keep is Keep.HOLD}
+    if not any(holds.intersection(one.note.lifts) for one in found.values()):
+        return join_notes(found)
+    approvals = read_approvals(repository)
+    return join_notes(found, lambda hold, at_utc: approvals.grants(Act.LIFT_HOLD, [hold], at_utc))
 
 
 def with_tags(snapshots: Iterable[Snapshot], notes: Notes) -> list[Snapshot]:
@@ -119,9 +125,19 @@ def read_note_objects(
     )
 
 
-def join_notes(read: Mapping[str, SignedNote]) -> Notes:
-    """Return what notes, by their hashes, say together; what one lifts stays lifted whatever happens to that one."""
-    lifted = frozenset(one for found in read.values() for one in found.note.lifts)
+def join_notes(read: Mapping[str, SignedNote], may_lift: Callable[[str, datetime], bool] | None = None) -> Notes:
+    """Return what notes, by their hashes, say together; what one lifts stays lifted whatever happens to that one.
+
+    Args:
+        may_lift: Whether approvers agreed that a hold, by its hash, is lifted by a note of this moment; None: all did.
+    """
+    holds = {one.hash for one in read.values() if one.note.keep is Keep.HOLD}
+    lifted = frozenset(
+        one
+        for found in read.values()
+        for one in found.note.lifts
+        if may_lift is None or one not in holds or may_lift(one, found.note.made_utc)
+    )
     of_snapshot: dict[str, tuple[SignedNote, ...]] = {}
     for found in sorted(read.values(), key=lambda one: (one.note.made_utc, one.hash)):
         if found.hash not in lifted:

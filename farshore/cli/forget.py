@@ -16,6 +16,7 @@ from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
+    ApprovalMissing,
     ConfigInvalid,
     QuorumNotReached,
     SnapshotProtected,
@@ -152,7 +153,7 @@ COMMAND = Command(
     example="farshore forget --tag temporary\nfarshore forget 3f2a --reason 'holds a password'\nfarshore forget --list",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, SnapshotUnknown, SnapshotProtected, QuorumNotReached),
+    failures=(*OPENING, SnapshotUnknown, SnapshotProtected, ApprovalMissing, QuorumNotReached),
     exits=((EXIT_WARNINGS, "done, and a replica lacks tombstones"),),
     acts=True,
     interrupted="nothing was deleted; what is forgotten already stays forgotten",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.keeping import add_keeping, execute_keeping
-from farshore.errors import EXIT_WARNINGS, QuorumNotReached, SnapshotUnknown, StateUnknown
+from farshore.errors import EXIT_WARNINGS, ApprovalMissing, QuorumNotReached, SnapshotUnknown, StateUnknown
 
 
 def execute(invocation: Invocation) -> int:
@@ -25,7 +25,7 @@ COMMAND = Command(
     example="farshore hold home@2026-03-31 --reason 'case 4711'\nfarshore hold --remove 3f2a --reason 'settled'",
     add_arguments=add_keeping,
     execute=execute,
-    failures=(*OPENING, SnapshotUnknown, StateUnknown, QuorumNotReached),
+    failures=(*OPENING, SnapshotUnknown, ApprovalMissing, StateUnknown, QuorumNotReached),
     exits=((EXIT_WARNINGS, "done, and a replica lacks notes"),),
     acts=True,
     interrupted="run it again: what is held already stays held",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from farshore.cli.output import Output
     from farshore.config import Config
     from farshore.replicas.repository import Repository
+    from farshore.trust.actions import Right
 
 
 VARIABLE = "FARSHORE_PASSPHRASE"
@@ -128,6 +129,7 @@ def opened_repository(
     need: Need,
     writes: Writes,
     replica: str | None = None,
+    right: Right | None = None,
     patient: bool = True,
 ) -> Iterator[Repository]:
     """Open the repository, warn of replicas that cannot be asked at once, and at the end of those that failed later.
@@ -142,6 +144,7 @@ def opened_repository(
         need=need,
         writes=writes,
         replica=replica,
+        right=right,
         patient=patient,
         on_wait=waiting_note(invocation.output),
         confirm=asks_for_fingerprint(invocation),

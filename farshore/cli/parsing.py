@@ -31,6 +31,7 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "pin",
     "hold",
     "tag",
+    "approve",
     "prune",
     "sql",
     "status",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
-from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid, QuorumNotReached, SnapshotUnknown
+from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ApprovalMissing, ConfigInvalid, QuorumNotReached, SnapshotUnknown
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def execute(invocation: Invocation) -> int:
     """Judge every snapshot, and forget those that nothing keeps."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
-    from farshore.ops.retain.forget import forget_snapshots, require_maintainer
+    from farshore.ops.retain.forget import forget_snapshots, require_forgettable, require_maintainer
     from farshore.ops.retain.judging import judge_repository
     from farshore.run import Run
 
@@ -77,6 +77,7 @@ def execute(invocation: Invocation) -> int:
         )
         failed: dict[str, str] = {}
         if not only_shown:
+            require_forgettable(repository, [going for one in judged for going in one.going], "no rule keeps it")
             for one in judged:
                 found = forget_snapshots(
                     repository, one.going, reason="no rule keeps it", rule=_rule_text(one.rules),
@@ -180,7 +181,7 @@ COMMAND = Command(
     example="farshore retain --dry-run\nfarshore retain home --rule keep_daily=7 --rule keep_weekly=5 --show",
     add_arguments=add_arguments,
     execute=execute,
-    failures=(*OPENING, SnapshotUnknown, QuorumNotReached),
+    failures=(*OPENING, SnapshotUnknown, ApprovalMissing, QuorumNotReached),
     exits=((EXIT_WARNINGS, "done, and a source forgets nothing now, or a replica lacks tombstones"),),
     acts=True,
     interrupted="nothing was deleted; what is forgotten already stays forgotten",

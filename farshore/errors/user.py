@@ -148,6 +148,12 @@ class SnapshotProtected(UserError):
     default_hint = "Nothing was forgotten. Leave it out, or say --even-last if nothing of the source is to stay."
 
 
+class ApprovalMissing(UserError):
+    code = "approval-missing"
+    exit_code = 96
+    default_hint = "Ask the approvers that the message names, then run this again."
+
+
 class NotFound(FarshoreError):
     """The named thing is not there."""
 

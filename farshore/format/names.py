@@ -33,7 +33,8 @@ FORGOTTEN = "forgotten/"
 UNFORGOTTEN = "unforgotten/"
 VERDICTS = "verdicts/"
 NOTES = "notes/"
-LATER = ("approvals/", "moves/")  # reserved: what a later version decides on deletion with
+APPROVALS = "approvals/"
+LATER = ("moves/",)  # reserved: what a later version decides on deletion with
 AUDIT = "audit/"
 
 # Roles of runs in commits
@@ -55,6 +56,7 @@ _PLAN = re.compile(r"plans/(0|[1-9][0-9]{0,8})/(open|condemned|closed|abandoned)
 _TOMBSTONE = re.compile(r"(forgotten|unforgotten)/([0-9a-f]{32})-([0-9a-f]{64})")
 _VERDICT = re.compile(r"verdicts/([0-9a-f]{64})")
 _NOTE = re.compile(r"notes/([0-9a-f]{32})-([0-9a-f]{64})")
+_APPROVAL = re.compile(r"approvals/([0-9a-f]{32})-([0-9a-f]{64})")
 _FOREIGN_BYTES_MAX = 64 * KIB
 
 # The first form that a name matches decides. Runs that are larger are read by ranges.
@@ -76,6 +78,7 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("tombstone", r"(un)?forgotten/.+", 64 * KIB),
         ("verdict", r"verdicts/.+", limits.VERDICT_BYTES_MAX),
         ("note", r"notes/.+", 64 * KIB),
+        ("approval", r"approvals/.+", MIB),
         ("audit seal", r"audit/_seals/.+", 16 * MIB),
         ("audit file", r"audit/.+", limits.AUDIT_FILE_BYTES_MAX),
     )
@@ -175,6 +178,16 @@ def note(snapshot_id: SnapshotId, note_hash: str) -> str:
 def note_subject(snapshot_id: SnapshotId) -> str:
     """Return the name of a note on a snapshot without its hash, which is what its signature covers."""
     return f"{NOTES}{snapshot_id}"
+
+
+def approval(request: str, approval_hash: str) -> str:
+    """Return the name of a request or an approval; `approval_hash` is that of its stored bytes."""
+    return f"{approval_subject(request)}-{approval_hash}"
+
+
+def approval_subject(request: str) -> str:
+    """Return the name of a request or an approval without its hash, which is what its signature covers."""
+    return f"{APPROVALS}{request}"
 
 
 def verdict(verdict_hash: str) -> str:
@@ -314,6 +327,20 @@ def parse_note(name: str) -> NoteName | None:
     """Return the parts of a name under `notes/`, or None for a foreign object."""
     match = _NOTE.fullmatch(name)
     return NoteName(*match.groups()) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalName:
+    """A parsed name under `approvals/`."""
+
+    request: str
+    hash: str
+
+
+def parse_approval(name: str) -> ApprovalName | None:
+    """Return the parts of a name under `approvals/`, or None for a foreign object."""
+    match = _APPROVAL.fullmatch(name)
+    return ApprovalName(*match.groups()) if match else None
 
 
 def object_bytes_max(name: str) -> int:

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     SLOT = "slot"
     HEADER = "header"
     NOTE = "note"  # what keeps a snapshot, before what forgets one
+    APPROVAL = "approval"  # of what was asked for, or a request for it
     TOMBSTONE = "tombstone"  # or what takes one back: a forgotten snapshot is nowhere listed after it is known
     VERDICT = "verdict"  # on packs: proved, or lying
     RUN = "run"  # manifest, pages or needs of a snapshot

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from farshore.catalog import list_commits, read_commits
+from farshore.catalog.approvals import read_approval_objects
 from farshore.catalog.fragments import open_cached
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.notes import read_note_objects
@@ -89,6 +90,7 @@ class NeededObjects:
         parts.update(self._tombstones(union))
         parts.update(self._verdicts(union))
         parts.update(self._notes(union))
+        parts.update(self._approvals(union))
         strangers = Vouching(self._repository, self._replicas).strangers(_doubtful(union, needed_packs))
         sizes = {name: _settled(said, union.sizes(name).values()) for name, said in claims.items()}
         withheld = {replica: self._withheld(union, replica, needed_packs) for replica in union.pruned}
@@ -134,6 +136,11 @@ class NeededObjects:
         """Return the notes on snapshots that count; any other is not spread."""
         listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.NOTE}
         return read_note_objects(self._repository, listed, self._replicas).keys()
+
+    def _approvals(self, union: Union) -> Collection[str]:
+        """Return the requests and approvals that count; any other is not spread."""
+        listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.APPROVAL}
+        return read_approval_objects(self._repository, listed, self._replicas).keys()
 
     def blocked(self, bad: Collection[str], commits: Collection[str]) -> Mapping[str, str]:
         """Return which of these commits must not be put while `bad` objects are not whole, each with one of them."""

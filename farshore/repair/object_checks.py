@@ -16,7 +16,7 @@ from farshore.replicas.repository import Repository
 
 _NAMED_BY_HASH = frozenset({
     Kind.PACK, Kind.FRAGMENT, Kind.SLOT, Kind.LOG, Kind.ACCEPTED, Kind.DATA_KEY, Kind.RUN, Kind.COMMIT, Kind.TOMBSTONE,
-    Kind.SEAL, Kind.VERDICT, Kind.NOTE,
+    Kind.SEAL, Kind.VERDICT, Kind.NOTE, Kind.APPROVAL,
 })  # fmt: skip
 
 
@@ -29,6 +29,7 @@ def digest_in_name(name: str) -> str:
         or names.parse_data_key(name)
         or names.parse_tombstone(name)
         or names.parse_note(name)
+        or names.parse_approval(name)
         or audit_names.parse_seal(name)
     ):
         return carries.hash

@@ -17,6 +17,7 @@ _KINDS: dict[str, tuple[Kind, Callable[[str], object]]] = {
     "unforgotten": (Kind.TOMBSTONE, names.parse_tombstone),
     "verdicts": (Kind.VERDICT, names.parse_verdict),
     "notes": (Kind.NOTE, names.parse_note),
+    "approvals": (Kind.APPROVAL, names.parse_approval),
 }
 _KEY_KINDS: tuple[tuple[Kind, Callable[[str], object]], ...] = (
     (Kind.DATA_KEY, names.parse_data_key),
@@ -45,8 +46,8 @@ def kind_of(name: str) -> Kind | None:
 
 def is_reserved(name: str) -> bool:
     """Return whether an object has a name by which something is decided; heal leaves it where it is if it is void."""
-    decides = (names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, names.NOTES, *names.LATER)
-    return name.startswith(decides)
+    decides = (names.PLANS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, names.NOTES, names.APPROVALS)
+    return name.startswith((*decides, *names.LATER))
 
 
 def is_ignored(name: str) -> bool:

@@ -52,7 +52,8 @@ def encode_action(action: Action) -> JsonObject:
         case SetPolicy():
             value = {"action": "policy", "approvers": list(action.approvers), "approvals": action.approvals}
             limit = {} if action.delete_max is None else {"delete_max": action.delete_max}
-            return {**action.other, **value, **limit}
+            rules = {"retention": dict(action.retention)} if action.retention else {}
+            return {**action.other, **value, **limit, **rules}
         case NameSlots():
             return {"action": "slots", "slots": list(action.slots)}
         case RequireFeatures():
@@ -194,7 +195,12 @@ def _decode_policy(value: JsonObject) -> Action:
         approvals=_integer(value["approvals"], 0),
         delete_max=None if limit is None else _integer(limit, 0),
         other={key: one for key, one in value.items() if key not in {"action", *_POLICY_KEYS}},
+        retention={_text(key): _rule(one) for key, one in value.get("retention", {}).items()},
     )
+
+
+def _rule(value: object) -> int | str:
+    return value if isinstance(value, str) else _integer(value, 1)
 
 
 def _decode_slots(value: JsonObject) -> Action:
@@ -245,7 +251,7 @@ def _hash(value: object) -> str:
     return str(value)
 
 
-_POLICY_KEYS = {"approvers", "approvals", "delete_max"}
+_POLICY_KEYS = {"approvers", "approvals", "delete_max", "retention"}
 _CERTIFICATE_KEYS = {
     "signer", "ed25519", "ml_dsa_65", "host", "role", "domain", "sources", "rights", "not_before_utc", "not_after_utc",
 }  # fmt: skip

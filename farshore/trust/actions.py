@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -129,12 +129,16 @@ class StartEpoch:
 
 @dataclass(frozen=True, slots=True)
 class SetPolicy:
-    """Who has to approve, and how much may be deleted at once; `other` holds the keys of later versions."""
+    """Who has to approve, and how much may be deleted at once; `other` holds the keys of later versions.
+
+    `retention`: rules of every source, as a configuration has them; what they keep is forgotten with approvals alone.
+    """
 
     approvers: tuple[str, ...]
     approvals: int
     delete_max: int | None
     other: Mapping[str, object]
+    retention: Mapping[str, int | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,3 +143,28 @@ def test_tags(shore: Shore) -> None:
     assert shore.run("retain", "--rule", "keep_tags=odl").code == 3
     tried = shore.good("retain", "--rule", "keep_tags=old,older", "--json").of("verdict")
     assert [one["keep"] for one in tried] == [False, False, False, True]
+
+
+def test_approvals(shore: Shore) -> None:
+    before = ids(shore)
+    shore.good("key", "enroll", "alice", "--role", "approver", "--out", str(shore.root / "alice.json"))
+    assert shore.run("key", "policy", "--approver", "bob", "--approvals", "1").code == 10
+    assert shore.run("key", "policy", "--approver", "alice", "--approvals", "1", "--rule", "keep_dayly=1").code == 10
+    shore.good("key", "policy", "--approver", "alice", "--approvals", "1", "--rule", "keep_last=3")
+    shore.good("forget", before[0])
+    refused = shore.run("forget", before[1], "--reason", "an accident")
+    assert refused.code == 96
+    assert "Ask 1 of alice" in refused.stderr
+    (request,) = shore.good("approve", "--list", "--json").of("request")
+    assert [one["snapshot"] for one in request["snapshots"]] == [before[1]]
+    assert "an accident" in shore.good("approve", request["request"][:8], "--show").stdout
+    assert shore.run("approve", request["request"], "--yes").code == 55, "a passphrase is no approver"
+    assert shore.run("approve", request["request"]).code == 10, "nobody was asked"
+    shore.variables["FARSHORE_REPOSITORY__CREDENTIAL"] = str(shore.root / "alice.json")
+    done = shore.good("approve", request["request"], "--yes", "--json")
+    assert [one["granted"] for one in done.of("request")] == [False]
+    assert done.of("approved")[0]["hosts"] == ["alice"]
+    del shore.variables["FARSHORE_REPOSITORY__CREDENTIAL"]
+    shore.good("forget", before[1])
+    assert ids(shore) == before[2:]
+    assert "2 of 1" not in shore.good("approve", "--list").stdout

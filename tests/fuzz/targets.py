@@ -23,6 +23,7 @@ from farshore.audit.tables import decode_table
 from farshore.catalog.signed_commits import open_details
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import Corrupt, KeyMissing, Unsupported
+from farshore.format import approval as approval_format
 from farshore.format import decode_object, decode_signed, encode_canonical, names
 from farshore.format import note as note_format
 from farshore.format import pack as layout
@@ -298,6 +299,9 @@ def _leases() -> Iterator[bytes]:
     note = note_format.Note(one, other, "main", 1, note_format.Keep.PIN, moment, ("1" * 64,), moment, log)
     yield note_format.encode_note(note, b"sealed")
     yield note_format.encode_details(note_format.NoteDetails("before the migration", ("a", "k=v")))
+    asked = approval_format.Asked(approval_format.Act.FORGET, (other,), 0, moment, one)
+    approval = approval_format.Approval(asked, approves=True, reason="old", made_utc=moment, log=log)
+    yield approval_format.encode_approval(approval)
     yield encode_verdict(Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log))
 
 
@@ -313,6 +317,7 @@ def _decision(data: bytes) -> object:
         decode_counter,
         decode_verdict,
         note_format.decode_note,
+        approval_format.decode_approval,
     )
     for decode in decoders:
         with suppress(Corrupt, Unsupported):

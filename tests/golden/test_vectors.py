@@ -26,6 +26,7 @@ from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import derive_key
 from farshore.format import decode_signed, names
 from farshore.format import pack as layout
+from farshore.format.approval import Asked
 from farshore.format.commit import Commit, CommitHead, decode_head
 from farshore.format.fragments import decode_fragment
 from farshore.format.lease import Lease, LeaseEnd
@@ -331,7 +332,8 @@ def test_limits_are_those_of_the_code() -> None:
     assert limit["objects, in stored bytes"] == (
         "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 64 MiB; data key 4 KiB; "
         "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB where it is read whole; beat of a lease 64 KiB, its end "
-        "2 MiB; plan 64 MiB; tombstone 64 KiB; verdict 1 MiB; note 64 KiB; audit seal 16 MiB; audit file 256 MiB"
+        "2 MiB; plan 64 MiB; tombstone 64 KiB; verdict 1 MiB; note 64 KiB; approval 1 MiB; "
+        "audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
     costs = (limits.ARGON2_MEMORY_KIB_MAX, limits.ARGON2_ITERATIONS_MAX, limits.ARGON2_LANES_MAX)
@@ -369,6 +371,8 @@ def test_tables_name_what_the_code_has() -> None:
     assert _fields(Tombstone) <= set(_named_after("is a signed text of kind `tombstone`"))
     rows = [name for row in rows_of("key | each | meaning") for name in named_in(row[0])]
     assert _fields(Verdict) <= {*_named_after("what somebody found who read packs whole"), *rows}
+    asked = [name for row in rows_of("key of `asked`") for name in named_in(row[0])]
+    assert sorted(asked) == sorted(_fields(Asked))
     assert _fields(Note) <= set(_named_after("a maintainer's word on one snapshot"))
     assert _fields(CounterTombstone) <= set(_named_after("kind `untombstone`, takes"))
     facts = {row[0].strip("`"): set(named_in(row[1])) for row in rows_of("source | names in `facts`")}

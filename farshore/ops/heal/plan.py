@@ -19,8 +19,9 @@ from farshore.repair.replica_listing import Expected, Listing, Union
 
 _NEEDED_ONLY = (
     names.SNAPSHOTS, names.RUNS, names.DATA_KEYS, names.FORGOTTEN, names.UNFORGOTTEN, names.VERDICTS, names.NOTES,
+    names.APPROVALS,
 )  # fmt: skip
-_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT, Kind.NOTE)  # which count only by who signed them
+_SIGNED = (Kind.TOMBSTONE, Kind.VERDICT, Kind.NOTE, Kind.APPROVAL)  # which count only by who signed them
 
 
 class Why(StrEnum):

@@ -30,8 +30,8 @@ from farshore.replicas.repository import Replica
 from farshore.results import Found, Progress, ProgressCallback, RepairAction
 
 _BETWEEN = (  # fragments and commits
-    Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.NOTE, Kind.TOMBSTONE, Kind.VERDICT,
-    Kind.RUN,
+    Kind.DATA_KEY, Kind.ACCEPTED, Kind.LOG, Kind.SLOT, Kind.HEADER, Kind.NOTE, Kind.APPROVAL, Kind.TOMBSTONE,
+    Kind.VERDICT,     Kind.RUN,
 )  # fmt: skip
 CopyWithin = Callable[[Replica, Replica, str, int], bool]  # source, target, name, size: whether the service copied it
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from farshore.catalog import list_commits
+from farshore.catalog.approvals import require_approval
 from farshore.catalog.notes import SALT_BYTES, SignedNote, newest_sound_utc, read_notes, sign_note
 from farshore.catalog.snapshots import Snapshot
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.errors import SnapshotProtected, SnapshotUnknown, StateUnknown
+from farshore.format.approval import Act
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.note import Keep, Note, NoteDetails
 from farshore.ops.retain.forget import require_maintainer
@@ -95,6 +97,7 @@ def lift_keeping(repository: Repository, snapshot: str, keep: Keep, *, reason: s
 
     Raises:
         SnapshotUnknown: No snapshot of that id has one.
+        ApprovalMissing: The owner log asks approvers for the end of a hold; they are asked now.
         KeyMissing, FeatureMissing, LogForked, QuorumNotReached: As `keep_snapshots` says.
     """
     listed = list_commits(repository)
@@ -107,6 +110,9 @@ def lift_keeping(repository: Repository, snapshot: str, keep: Keep, *, reason: s
     if len({head.snapshot for head, _ in found}) != 1:
         said = "begins more than one snapshot with" if found else "is no snapshot with"
         raise SnapshotUnknown(f"{snapshot} {said} a {keep.value}", f"'farshore {keep.value} --list' shows them.")
+    if keep is Keep.HOLD:
+        require_maintainer(repository, "lift holds of")
+        require_approval(repository, Act.LIFT_HOLD, [note.hash for _, own in found for note in own], reason=reason)
     drafts = [
         _Draft(head, Keep.NOT, None, tuple(sorted(one.hash for one in own)), NoteDetails(reason)) for head, own in found
     ]

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from farshore.access.approved import beyond_rules
+from farshore.catalog import list_commits
+from farshore.catalog.approvals import approvals_needed, require_approval
 from farshore.catalog.snapshots import Snapshot
 from farshore.format import names
+from farshore.format.approval import Act
 from farshore.format.tombstone import Tombstone, encode_tombstone
 from farshore.replicas.lease_holder import known_log
 from farshore.replicas.owner_log import check_maintainer
@@ -39,6 +43,19 @@ def require_maintainer(repository: Repository, act: str) -> None:
     check_maintainer(repository, f"{act} snapshots")
 
 
+def require_forgettable(repository: Repository, snapshots: Sequence[Snapshot], reason: str) -> None:
+    """Return where these may be forgotten: by the rules of the owner log, or because enough approvers agreed.
+
+    Raises:
+        ApprovalMissing: They are asked now, for all that is beyond those rules at once.
+    """
+    if not snapshots or not approvals_needed(repository.trust):
+        return
+    beyond = beyond_rules(repository, list_commits(repository), {one.commit.hash for one in snapshots})
+    if beyond:
+        require_approval(repository, Act.FORGET, sorted(beyond), reason=reason)
+
+
 def forget_snapshots(
     repository: Repository, snapshots: Sequence[Snapshot], *, reason: str, rule: str, run: Run
 ) -> ForgottenSnapshots:
@@ -53,11 +70,13 @@ def forget_snapshots(
 
     Raises:
         KeyMissing, FeatureMissing, LogForked: As `require_maintainer` says.
+        ApprovalMissing: As `require_forgettable` says.
         QuorumNotReached: Fewer replicas than the quorum accepted them.
     """
     require_maintainer(repository, "forget")
     if not snapshots:
         return ForgottenSnapshots()
+    require_forgettable(repository, snapshots, reason)
     keys, log = repository.writing_keys(), known_log(repository)
     objects: list[tuple[str, bytes]] = []
     for one in snapshots:

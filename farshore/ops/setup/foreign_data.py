@@ -36,6 +36,7 @@ _OURS = (
     names.UNFORGOTTEN,
     names.VERDICTS,
     names.NOTES,
+    names.APPROVALS,
     *names.LATER,
     names.AUDIT,
     "probe/",

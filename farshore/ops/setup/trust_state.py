@@ -112,7 +112,7 @@ def _described(action: Action) -> str:
         case ChangeOwner():
             said = f"another owner ({action.key.signer_id[:8]})"
         case SetPolicy():
-            said = f"a policy: {action.approvals} approvals"
+            said = f"a policy: {action.approvals} of {len(action.approvers)} approvals"
         case NameSlots():
             said = f"{count_of(len(action.slots), 'key slot')} in use"
         case RequireFeatures():

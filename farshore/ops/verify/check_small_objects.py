@@ -40,6 +40,9 @@ def check_slots(check: ReplicaCheck) -> None:
         check.blame(names.SLOTS, ProofState.MISSING, "there is no key slot, so this replica alone cannot be unlocked")
 
 
+_DECIDING = (names.parse_tombstone, names.parse_note, names.parse_approval)
+
+
 def check_log(repository: Repository, check: ReplicaCheck) -> None:
     """Hash notes, tombstones and what the owner log has, and look for what something at the replica names of it.
 
@@ -54,7 +57,7 @@ def check_log(repository: Repository, check: ReplicaCheck) -> None:
         if name not in check.sizes:
             check.blame(name, ProofState.MISSING, "it is not listed")
     for name in check.sizes:
-        if name in objects or names.parse_tombstone(name) or names.parse_note(name):
+        if name in objects or any(parse(name) for parse in _DECIDING):
             _check_named(repository, check, name)
 
 

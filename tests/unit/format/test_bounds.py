@@ -26,6 +26,7 @@ BOUNDS = {
     f"forgotten/{ID}-{ID}{ID}": 64 * KIB,
     names.verdict(HASH): MIB,
     names.note(ID, HASH): 64 * KIB,
+    names.approval(ID, HASH): MIB,
     f"audit/_seals/{ID}/000000000001.json": 16 * MIB,
     f"audit/needs/date=2026-11-29/{ID}-00.parquet": 256 * MIB,
     names.log_entry(7, HASH): MIB,

@@ -31,7 +31,7 @@ def test_every_name_is_one_that_every_store_takes() -> None:
     made = [
         names.HEADER, names.slot(LONG), names.data_key(ID, OTHER, LONG), names.pack(LONG), names.fragment(LONG),
         names.commit(ID, OTHER, LONG), names.run(LONG), names.lease_beat(ID, 7), names.lease_end(ID, 0),
-        names.plan(1, "open"), names.tombstone(f"forgotten/{ID}", LONG), names.note(ID, LONG),
+        names.plan(1, "open"), names.tombstone(f"forgotten/{ID}", LONG), names.note(ID, LONG), names.approval(ID, LONG),
     ]  # fmt: skip
     assert all(is_name(name) for name in made)
 
