@@ -32,6 +32,7 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "hold",
     "tag",
     "approve",
+    "du",
     "prune",
     "sql",
     "status",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
-from farshore.cli.wording import ID_DIGITS_SHOWN, utc_time
+from farshore.cli.progress import reporter_for
+from farshore.cli.wording import ID_DIGITS_SHOWN, human_bytes, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ApprovalMissing, ConfigInvalid, QuorumNotReached, SnapshotUnknown
 from farshore.plural import count_of
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from farshore.cli.output import Output
     from farshore.config import RetentionConfig
     from farshore.ops.retain.judging import JudgedSource
+    from farshore.ops.retain.usage import FreedBytes
     from farshore.retention.rules import Verdict
 
 WHY_STOPPED = {
@@ -60,6 +62,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.unlock import Need
     from farshore.ops.retain.forget import forget_snapshots, require_forgettable, require_maintainer
     from farshore.ops.retain.judging import judge_repository
+    from farshore.ops.retain.usage import freed_by
     from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
@@ -76,6 +79,11 @@ def execute(invocation: Invocation) -> int:
             repository, config, sources=arguments.sources, tried=tried, even_shrunken=arguments.even_shrunken
         )
         failed: dict[str, str] = {}
+        freed: list[FreedBytes] = []
+        if only_shown and not arguments.show:
+            with reporter_for(invocation, repository.moved) as progress:
+                going = {going.commit.hash for one in judged for going in one.going}
+                freed = freed_by(repository, going, run=Run.start(invocation.clock, progress=progress)) if going else []
         if not only_shown:
             require_forgettable(repository, [going for one in judged for going in one.going], "no rule keeps it")
             for one in judged:
@@ -87,7 +95,11 @@ def execute(invocation: Invocation) -> int:
     for source in judged:
         for verdict in source.verdicts:
             output.record("verdict", _judged(source, verdict))
+    for replica in freed:
+        output.record("freed", replica)
     (_draw if arguments.show else _print)(output, judged, dry=only_shown)
+    for replica in freed:
+        output.note(_freed_text(replica))
     for name, reason in failed.items():
         output.warning(f"{name} lacks tombstones: {reason}. They count there too; heal brings them")
     stopped = [one for one in judged if one.stopped]
@@ -160,6 +172,14 @@ def _print(output: Output, judged: Sequence[JudgedSource], *, dry: bool) -> None
     output.note(f"{said}; 'farshore unforget' undoes it, and nothing was deleted" if going and not dry else said)
 
 
+def _freed_text(one: FreedBytes) -> str:
+    """Return when which bytes of a replica go with what is forgotten."""
+    said = f"{one.replica}: the next deletion frees {human_bytes(one.now)}"
+    if one.last_utc is not None:
+        said += f"; {human_bytes(one.locked)} more is locked, the last until {utc_time(one.last_utc)}"
+    return said + (f"; and about {human_bytes(one.packs_shared)} once it repacks" if one.packs_shared else "")
+
+
 def _draw(output: Output, judged: Sequence[JudgedSource], *, dry: bool) -> None:
     from farshore.retention.calendar import draw
 
@@ -184,5 +204,6 @@ COMMAND = Command(
     failures=(*OPENING, SnapshotUnknown, ApprovalMissing, QuorumNotReached),
     exits=((EXIT_WARNINGS, "done, and a source forgets nothing now, or a replica lacks tombstones"),),
     acts=True,
+    shows_progress=True,
     interrupted="nothing was deleted; what is forgotten already stays forgotten",
 )
