@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from farshore import limits
-from farshore.errors import FarshoreError, PruneRefused
+from farshore.errors import ApprovalMissing, FarshoreError, PruneRefused
 from farshore.format import names
 from farshore.format.plan import PlanPart, PlanState
 from farshore.ops.prune.fragments import FragmentPlan, plan_fragments, supersede
@@ -72,7 +72,7 @@ class ReplicaPrune:
         """
         try:
             self._apply()
-        except PruneRefused as error:
+        except (PruneRefused, ApprovalMissing) as error:
             self._end(PruneState.REFUSED, error)
         except FarshoreError as error:
             self._end(PruneState.FAILED, error)
@@ -138,7 +138,8 @@ class ReplicaPrune:
             young=garbage.young,
             rule=self._rule(),
         )  # fmt: skip
-        check_amount(self._repository, garbage, self._options.delete_max)
+        asks = not self._options.dry_run
+        check_amount(self._repository, self._replica, garbage, self._options.delete_max, asks=asks)
         return garbage, fragments
 
     def _publish(self, plans: ReplicaPlans, garbage: Garbage, fragments: FragmentPlan) -> PlanPart | None:

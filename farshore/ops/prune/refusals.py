@@ -7,6 +7,7 @@ from datetime import datetime
 
 from farshore import limits
 from farshore.access.query import last_checks
+from farshore.catalog.approvals import approvals_needed, require_approval
 from farshore.errors import (
     DeleteUnsupported,
     FarshoreError,
@@ -16,6 +17,8 @@ from farshore.errors import (
     StoreConflict,
     StoreUnsafe,
 )
+from farshore.format import names
+from farshore.format.approval import Act
 from farshore.format.commit import CommitHead
 from farshore.format.names import object_bytes_max
 from farshore.format.plan import PlanPart
@@ -128,8 +131,18 @@ def _proven_utc(repository: Repository) -> datetime | None:
     return max((one.all_read_since_utc for one in checks if one.clean and one.all_read_since_utc), default=None)
 
 
-def check_amount(repository: Repository, garbage: Garbage, wanted: DeleteMax | None) -> None:
-    """Raise where more would go than the owner's policy or the caller allows; without either, half of the bytes may."""
+def check_amount(
+    repository: Repository, replica: Replica, garbage: Garbage, wanted: DeleteMax | None, *, asks: bool
+) -> None:
+    """Raise where more would go than the owner's policy or the caller allows; without either, half of the bytes may.
+
+    Args:
+        asks: Ask the approvers of the policy, if it has some, for more than it allows at this replica.
+
+    Raises:
+        PruneRefused: More would go.
+        ApprovalMissing: They are asked now; once enough agreed, up to these bytes may go.
+    """
     policy = repository.trust.policy
     of_owner = DeleteMax(percent=float(policy.delete_max)) if policy and policy.delete_max is not None else None
     limits_set = [one for one in (of_owner, wanted) if one is not None]
@@ -142,6 +155,10 @@ def check_amount(repository: Repository, garbage: Garbage, wanted: DeleteMax | N
         hint = "Look at 'farshore prune --dry-run', then say how much may go with --max-delete."
         if one is of_owner:
             hint = "The owner's policy says so; forget less at once, or have the owner change it."
+            if asks and approvals_needed(repository.trust):
+                place = names.hash_of(replica.url.encode())
+                require_approval(repository, Act.DELETE, [place], limit=garbage.packs.amount.bytes, reason=going)
+                continue
         raise PruneRefused(f"{going} would go, and at most {one} may", hint)
 
 

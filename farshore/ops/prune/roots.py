@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from farshore.access.approved import unapproved_commits
 from farshore.catalog import ListedCommits, list_commit_names, list_commits
 from farshore.catalog.needs import objects_of, own_objects, read_needs_runs
 from farshore.catalog.notes import kept_commits
@@ -149,7 +150,7 @@ class RootReader:
         held = {one for signer, end in self._ends(leases) if may(signer, Right.MAINTAIN) for one in end.commits}
         latest_utc = self._repository.clock.now_utc() - self._grace
         self.tombstones, self.in_grace = {}, {}
-        kept = kept_commits(self._repository, self.listed) if self.listed is not None else {}
+        kept = self._spared()
         for commit, stones in active_among(self._stones).items():
             if commit in kept:
                 continue
@@ -159,6 +160,13 @@ class RootReader:
                 self.tombstones[commit] = counting
             elif active:
                 self.in_grace[commit] = min(stone.made_utc for stone in active.values()) + self._grace
+
+    def _spared(self) -> set[str]:
+        """Return the commits that stay though they are forgotten: pinned, held, or without the approvals they need."""
+        if self.listed is None:
+            return set()
+        kept = kept_commits(self._repository, self.listed)
+        return {*kept, *unapproved_commits(self._repository, self.listed)}
 
     def _is_going(self, commit: str) -> bool:
         return commit in self.tombstones

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,9 +42,9 @@ class World:
     def __init__(self, root: Path) -> None:
         self.engine = Engine(root, urls=fresh_memory_urls("a", "b"), quorum=1).initialize()
         tree = TreeSource(clock=self.engine.clock)
-        tree.file(b"one", b"1")
         self.ids = []
-        for _ in range(5):
+        for number in range(5):
+            tree.file(b"one", random.Random(number).randbytes(3_000))
             self.ids.append(self.engine.backup(tree).snapshot_id)
             self.engine.clock.advance(DAY_S)
         self.keys: dict[str, SigningKey] = {}
@@ -59,6 +60,20 @@ class World:
             wanted = plan_policy(
                 repository, approvers=approvers, approvals=approvals, delete_max=30, retention=retention
             )
+            set_policy(repository, wanted, reason="a test")
+
+    def set_policy_with_approvals(self, delete_max: int) -> None:
+        """Change how much may be deleted at once, as the approvers agree."""
+        with self.engine.opened(Need.OWNER) as repository:
+            before = repository.trust.policy
+            assert before is not None
+            wanted = replace(before, delete_max=delete_max)
+            with pytest.raises(ApprovalMissing):
+                set_policy(repository, wanted, reason="a test")
+            (request,) = (one.request for one in list_requests(repository) if one.act is Act.POLICY)
+        for host in ("alice", "bob"):
+            self.approve(host, request)
+        with self.engine.opened(Need.OWNER) as repository:
             set_policy(repository, wanted, reason="a test")
 
     def forget(self, *snapshots: str) -> None:
