@@ -115,7 +115,7 @@ def drop_damaged(root: Path, tables: Iterable[str], cache: SealCache) -> bool:
     One that is as it was fetched was sealed like that by its signer: `cache` has it refused from now on.
     """
     found = False
-    for name, path in _local_files(root, tables):
+    for name, path in local_files(root, tables):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -134,7 +134,8 @@ def drop_damaged(root: Path, tables: Iterable[str], cache: SealCache) -> bool:
     return found
 
 
-def _local_files(root: Path, tables: Iterable[str]) -> Iterator[tuple[str, Path]]:
+def local_files(root: Path, tables: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Yield name and place of the files of tables that are here: after a sync, those that count at the replica."""
     for table in sorted(set(tables)):
         for path in sorted((root / table).glob("date=*/*.parquet")):
             yield f"{names.AUDIT}{table}/{path.parent.name}/{path.name}", path

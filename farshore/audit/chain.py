@@ -222,7 +222,7 @@ def verify_seals(
         if finding := _check_file(file, files.get(file.name), read):
             findings.append(finding)
     if settled:
-        unsealed = sorted(name for name in files if name not in sealed and not name.startswith(names.SEALS))
+        unsealed = sorted(name for name in files if name not in sealed and not _is_by_itself(name))
         findings += [SealFinding("unsealed-file", name, "no good seal names it") for name in unsealed]
     return findings
 
@@ -271,6 +271,11 @@ def _check_chain(chain_id: str, chain: _Chain) -> list[SealFinding]:
         name = names.seal_name(chain_id, last, last_hash)
         findings.append(SealFinding("missing-seal", name, "another seal has its place"))
     return findings
+
+
+def _is_by_itself(name: str) -> bool:
+    """Whether no seal names an object below `audit/`: it is one, or of a Delta log."""
+    return name.startswith(names.SEALS) or names.parse_delta(name) is not None
 
 
 def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes] | None) -> SealFinding | None:

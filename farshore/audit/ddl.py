@@ -73,7 +73,7 @@ def _bigquery(table: TableSchema) -> str:
         f"  enable_list_inference = true,\n"
         f"  description = '{table.description}',\n"
         f"  hive_partition_uri_prefix = '{_place('gs', table)}',\n"
-        f"  uris = ['{_place('gs', table)}/*']\n"
+        f"  uris = ['{_place('gs', table)}/{PARTITION_COLUMN}=*']\n"
         f");"
     )
 

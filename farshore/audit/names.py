@@ -2,11 +2,13 @@
 
     audit/<table>/date=YYYY-MM-DD/<run id>-<check>.parquet
     audit/_seals/<chain id>/<sequence, 12 digits>-<hash>.json
+    audit/<table>/_delta_log/<version, 20 digits>.json
 
 The partition is named `date=` as Hive does, and its value is the UTC day in ISO form, which reads the same as text and
 as a DATE in every engine. `check` is the first 32 hex digits of the BLAKE3-256 of the file, so that a reader finds a
 spoilt file without any other object, and files of two attempts at one run never clash. Seals are outside the folders
-of the tables, below a name that engines skip. The name of a seal has the hash of its bytes, so nobody keeps its writer
+of the tables, below a name that engines skip, and so is
+the Delta log of each replica (`delta_log.py`). The name of a seal has the hash of its bytes, so nobody keeps its writer
 from a place in a chain: several objects may claim it, and those that are validly signed count.
 """
 
@@ -31,6 +33,7 @@ _FILE = re.compile(
 )
 _SEAL = re.compile(r"audit/_seals/([0-9a-f]{32})/(\d{12})-([0-9a-f]{64})\.json")
 
+_DELTA = re.compile(r"audit/([a-z]+)/_delta_log/(\d{20})\.json")
 _SUBJECT = re.compile(r"audit/_seals/([0-9a-f]{32})/(\d{12})")
 
 
@@ -56,6 +59,22 @@ def table_of(name: str) -> str | None:
     """Return the table of a file of rows, or None for any other object."""
     match = _FILE.fullmatch(name)
     return match[1] if match and match[1] in TABLES else None
+
+
+def delta_log(table: str) -> str:
+    """Return the prefix of the Delta log of a table."""
+    return f"{AUDIT}{table}/_delta_log/"
+
+
+def delta_version(table: str, version: int) -> str:
+    """Return the name of one version of the Delta log of a table."""
+    return f"{delta_log(table)}{version:020d}.json"
+
+
+def parse_delta(name: str) -> tuple[str, int] | None:
+    """Return the table and the version of an object of a Delta log, or None for any other object."""
+    match = _DELTA.fullmatch(name)
+    return (match[1], int(match[2])) if match and match[1] in TABLES else None
 
 
 def is_file(name: str) -> bool:

@@ -35,6 +35,7 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "du",
     "prune",
     "sql",
+    "audit",
     "status",
     "plan",
     "replica",

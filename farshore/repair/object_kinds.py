@@ -51,5 +51,5 @@ def is_reserved(name: str) -> bool:
 
 
 def is_ignored(name: str) -> bool:
-    """Return whether heal ignores an object."""
-    return name.startswith(IGNORED)
+    """Return whether heal ignores an object: it is of one replica alone. So is a Delta log, which is made there."""
+    return name.startswith(IGNORED) or audit_names.parse_delta(name) is not None

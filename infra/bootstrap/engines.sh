@@ -18,6 +18,6 @@ printf 'engines: installing Spark and chDB, 1 GB (some minutes)\n' >&2
 rm -rf "$home"
 .venv/bin/python -m pip --disable-pip-version-check install -qq --no-deps --require-hashes --target "$home" -r <(
     # numpy and the like are those of .venv
-    awk '/^[a-z]/ { split($1, part, "=="); on = part[1] ~ /^(chdb-core|pyspark|py4j)$/ } on' "$lock"
+    awk '/^[a-z]/ { split($1, part, "=="); on = part[1] ~ /^(chdb-core|pyspark|py4j|deltalake|arro3-core)$/ } on' "$lock"
 )
 level >"$stamp"

@@ -9,7 +9,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'One row per run of one operation, whether it ended well or not; of a backup also the snapshot that it made.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/runs',
-  uris = ['gs://BUCKET/PREFIX/audit/runs/*']
+  uris = ['gs://BUCKET/PREFIX/audit/runs/date=*']
 );
 
 -- What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.
@@ -20,7 +20,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'What the needs of a snapshot changed: one row per object that its run made, or that it needs and the snapshot before did not, or the other way round.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/needs',
-  uris = ['gs://BUCKET/PREFIX/audit/needs/*']
+  uris = ['gs://BUCKET/PREFIX/audit/needs/date=*']
 );
 
 -- One row per object and replica that it was sent to; the latest row of the two is the one that holds.
@@ -31,7 +31,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'One row per object and replica that it was sent to; the latest row of the two is the one that holds.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/copies',
-  uris = ['gs://BUCKET/PREFIX/audit/copies/*']
+  uris = ['gs://BUCKET/PREFIX/audit/copies/date=*']
 );
 
 -- One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.
@@ -42,7 +42,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'One row per verified replica (`object` is NULL), also when nothing was found, and one per damaged object.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/checks',
-  uris = ['gs://BUCKET/PREFIX/audit/checks/*']
+  uris = ['gs://BUCKET/PREFIX/audit/checks/date=*']
 );
 
 -- One row per restore.
@@ -53,7 +53,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'One row per restore.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/restores',
-  uris = ['gs://BUCKET/PREFIX/audit/restores/*']
+  uris = ['gs://BUCKET/PREFIX/audit/restores/date=*']
 );
 
 -- One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.
@@ -64,7 +64,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'One row per object that a heal or a reader found missing or wrong at a replica, and what came of it.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/repairs',
-  uris = ['gs://BUCKET/PREFIX/audit/repairs/*']
+  uris = ['gs://BUCKET/PREFIX/audit/repairs/date=*']
 );
 
 -- What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).
@@ -75,7 +75,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'What was proven of one object at one replica. A `read` has a row for each pack; a `remote` check has one where the state of an object is not what it last was (`ok` without any row).',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/proofs',
-  uris = ['gs://BUCKET/PREFIX/audit/proofs/*']
+  uris = ['gs://BUCKET/PREFIX/audit/proofs/date=*']
 );
 
 -- One row per snapshot and replica whenever its objects were locked, held or looked at.
@@ -86,7 +86,7 @@ OPTIONS (
   enable_list_inference = true,
   description = 'One row per snapshot and replica whenever its objects were locked, held or looked at.',
   hive_partition_uri_prefix = 'gs://BUCKET/PREFIX/audit/locks',
-  uris = ['gs://BUCKET/PREFIX/audit/locks/*']
+  uris = ['gs://BUCKET/PREFIX/audit/locks/date=*']
 );
 
 -- One row per object that a prune deleted at a replica, or could not delete.

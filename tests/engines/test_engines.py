@@ -14,14 +14,21 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.unlock import Need
+from farshore.audit.cached_query import tables_at
+from farshore.audit.index import index_replica
 from farshore.audit.query import TablesAt, query
+from farshore.audit.schema import TABLES
 from farshore.clock import SystemClock
+from farshore.run import Run
 from farshore.stores import open_store
 from infra.local.node import cache_directory
 from tests.doubles.signers import Signers
 from tests.engines.facts import EXPECTED, FACTS, PORTABLE, ROOT, fill
 from tests.engines.plain import plain
 from tests.unit.audit.samples import REPOSITORY
+from tests.unit.ops.engine import Engine
+from tests.unit.ops.tree_source import TreeSource
 
 pytestmark = pytest.mark.engines
 PACKAGES = cache_directory() / "engines"
@@ -70,6 +77,11 @@ def _run(script: Sequence[str], statements: Sequence[str]) -> list[Rows]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def _run_json(script: Sequence[str], wanted: Sequence[object]) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = _run(script, wanted)  # type: ignore[assignment, arg-type]
+    return found
+
+
 def _alike(rows: Sequence[Sequence[object]]) -> Rows:
     """Return rows as two engines may give them: times of one instant, numbers of one value."""
     return [[_instant(value) for value in row] for row in rows]
@@ -93,6 +105,34 @@ def test_the_examples_of_the_document_have_the_same_answers(ask: Ask, replica: P
         for example, found in zip(PORTABLE, answers, strict=True):
             expected = query(TablesAt(store, tmp_path / "cache", REPOSITORY, "vault", Signers().authority), example)
             assert _alike(found) == _alike([[plain(value) for value in row] for row in expected.rows]), example
+
+
+def test_delta_logs_show_the_tables_as_they_are_and_were(tmp_path: Path) -> None:
+    """Read back by delta-rs and Polars from another place than they were written at."""
+    engine = Engine(tmp_path / "host").initialize(write_only=True)
+    tree = TreeSource(clock=engine.clock)
+    rows: list[tuple[int, int]] = []  # of `needs` and of `runs` after each version
+    for number in range(2):
+        tree.file(b"%d" % number, b"%d" % number * 1000)
+        engine.backup(tree)
+        with engine.opened(Need.READ) as repository:
+            index_replica(repository, repository.replica("a"), run=Run.start(engine.clock))
+            at = tables_at(repository, repository.replica("a"))
+            counts = [query(at, f"SELECT count(*) FROM {table}").rows[0][0] for table in ("needs", "runs")]
+            rows.append((int(str(counts[0])), int(str(counts[1]))))
+        engine.clock.wait_s(86_400)
+    for name, data in engine.objects("a", "audit/").items():
+        path = tmp_path / "moved" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    wanted = [(table, version) for table in ("needs", "runs") for version in (0, 1)]
+    script = [str(ROOT / "tests/engines/ask_delta.py"), str(tmp_path / "moved/audit")]
+    for (table, version), found in zip(wanted, _run_json(script, wanted), strict=True):
+        assert found["version"] == version
+        assert found["rows"] == rows[version][table == "runs"]
+        assert found["columns"] == [*(column.name for column in TABLES[table].columns), "date"]
+        assert found["rows_of_log"] == found["rows"], "its statistics count the rows"
+        assert version == 0 or int(str(found["files_of_a_day"])) < int(str(found["files"])), "other days are skipped"
 
 
 def test_farshore_sql_runs_chdb(replica: Path, tmp_path: Path) -> None:
