@@ -233,6 +233,30 @@ class RestoreResult:
 
 
 @dataclass(frozen=True, slots=True)
+class GarbageStatus:
+    """The garbage of a replica, and since when it is there.
+
+    `forgotten`: snapshots that are forgotten and not pruned, the first since `forgotten_since_utc`. `plan`: number of
+    the plan that is open, since `plan_since_utc`, 0 where none is; `plan_objects`: how many it condemns; `blocked_by`:
+    hosts of writers at work that it may wait for. `trash_objects`, `trash_bytes`: kept of what was deleted, since
+    `trash_since_utc`.
+    """
+
+    forgotten: int = 0
+    forgotten_since_utc: datetime | None = None
+    plan: int = 0
+    plan_since_utc: datetime | None = None
+    plan_objects: int = 0
+    blocked_by: tuple[str, ...] = ()
+    trash_objects: int = 0
+    trash_bytes: int = 0
+    trash_since_utc: datetime | None = None
+
+
+NO_GARBAGE = GarbageStatus()
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaStatus:
     """One replica as `farshore status` sees it."""
 
@@ -253,5 +277,6 @@ class ReplicaStatus:
     all_read_since_utc: datetime | None = None  # every pack was read, or put, since then
     locked_until_utc: datetime | None = None  # of each source the snapshot that is locked longest, the least of those
     clock_skew_s: float | None = None  # its clock less this host's; None where it told none
+    garbage: GarbageStatus = NO_GARBAGE
     error_code: str = ""
     error: str = ""

@@ -45,6 +45,11 @@ def name_heal_run() -> str:
     return _name_run("heal", str(flow_run.parameters.get("replica") or "all"))
 
 
+def name_prune_run() -> str:
+    """Return `prune-REPLICA-TIME`, with `all` when no replica was named."""
+    return _name_run("prune", str(flow_run.parameters.get("replica") or "all"))
+
+
 def artifact_key(*parts: str) -> str:
     """Return a key that Prefect accepts: lower-case letters, digits and dashes."""
     return _NOT_IN_KEYS.sub("-", "-".join(parts).lower()).strip("-")

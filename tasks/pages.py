@@ -13,6 +13,7 @@ from datetime import datetime
 from farshore.check_results import CheckedReplica, ReplicaProof, ReplicaReading, VerifyResult
 from farshore.limits import KIB
 from farshore.model import DamagedObject
+from farshore.ops.prune.outcome import PruneResult
 from farshore.plural import count_of
 from farshore.repair.outcome import HealedState, HealResult
 from farshore.results import BackupResult, RestoreResult
@@ -127,6 +128,31 @@ def heal_page(result: HealResult) -> str:
         f"Run `{result.run_id}`.",
         _table(("replica", "state", "copied", "replaced", "open", "bytes", "trouble"), replicas, right=(2, 3, 4, 5)),
         _table(("replica", "object", "found", "action", "detail"), repairs[:DAMAGED_ROWS_MAX]) if repairs else "",
+    )
+
+
+def prune_page(result: PruneResult) -> str:
+    """Return the result of a prune as a page."""
+    replicas = [
+        (
+            one.replica,
+            one.state.value if one.done else f"**{one.state.value}**",
+            f"{one.freed.objects:,}",
+            bytes_text(one.freed.bytes),
+            bytes_text(one.locked.bytes),
+            f"{len(one.waits_for):,}",
+            f"{one.error} ({one.error_code})" if one.error_code else "",
+        )
+        for one in result.replicas
+    ]
+    said = "**Done.**" if result.done else "**Not done at every replica.** The next prune goes on."
+    return _page(
+        "Prune",
+        f"{said} It elapsed {_seconds(result.started_utc, result.finished_utc)}.",
+        f"Run `{result.run_id}`.",
+        _table(
+            ("replica", "state", "deleted", "bytes", "locked", "waits for", "trouble"), replicas, right=(2, 3, 4, 5)
+        ),
     )
 
 

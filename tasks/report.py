@@ -16,12 +16,13 @@ from prefect.states import Completed, Failed
 
 from farshore.check_results import VerifyResult
 from farshore.errors import Failure
+from farshore.ops.prune.outcome import PruneResult, refusal_of
 from farshore.ops.verify.outcomes import check_errors
 from farshore.plural import count_of
 from farshore.repair.outcome import HealedState, HealResult, heal_error
 from farshore.results import BackupResult, RestoreResult
 from tasks.naming import artifact_key
-from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, restore_page, verify_page
+from tasks.pages import DAMAGED_ROWS_MAX, backup_page, bytes_text, heal_page, prune_page, restore_page, verify_page
 
 WARNING = "Warning"  # states of type Completed, because the run counts, under a name that is seen at a glance
 ALREADY_DONE = "AlreadyDone"
@@ -156,6 +157,34 @@ def report_heal(result: HealResult, subject: str) -> State[Any]:
         said = f"{bytes_text(done)} copied" if result.changed else "nothing to do"
         return Completed(message=f"{said}; level: {', '.join(one.replica for one in result.replicas)}", data=result)
     return failed(heal_error(result))
+
+
+def report_prune(result: PruneResult, subject: str) -> State[Any]:
+    """Leave a prune's artifact and event; return the run's final state: a replica that was refused fails it."""
+    _write_artifact(artifact_key("prune", subject), prune_page(result))
+    freed = sum(one.freed.bytes for one in result.replicas)
+    _emit(
+        "farshore.prune.finished",
+        {
+            "prefect.resource.id": "farshore.repository",
+            "prefect.resource.name": "repository",
+            "farshore.done": str(result.done).lower(),
+        },
+        related=[("replica", one.replica) for one in result.replicas],
+        payload={
+            "done": result.done,
+            "run": result.run_id,
+            "bytes_freed": freed,
+            "objects_freed": sum(one.freed.objects for one in result.replicas),
+            "states": {one.replica: one.state.value for one in result.replicas},
+            "waits_for": sorted({waits.lease for one in result.replicas for waits in one.waits_for}),
+        },
+    )
+    refusal = refusal_of(result)
+    if refusal is not None:
+        return failed(refusal)
+    left = [f"{one.replica} is not finished ({one.state})" for one in result.replicas if not one.done]
+    return _completed(f"{bytes_text(freed)} deleted", left, result)
 
 
 def _completed(message: str, notes: Sequence[str], result: object) -> State[Any]:

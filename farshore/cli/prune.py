@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from farshore.ops.prune.outcome import Amount, DeleteMax, PrunedReplica, PruneResult, WaitedLease
 
-_DELETE_MAX = re.compile(r"(\d+)(%?)")
 _LEASES_SHOWN = 5
 
 
@@ -61,10 +59,10 @@ def delete_max(text: str) -> DeleteMax:
     """Return a number of packs, or a share of the bytes with a percent sign."""
     from farshore.ops.prune.outcome import DeleteMax
 
-    match = _DELETE_MAX.fullmatch(text.strip())
-    if match is None or (match[2] and int(match[1]) > 100):
-        raise argparse.ArgumentTypeError(f"must be a number of packs such as 500, or a share such as 80%, not {text!r}")
-    return DeleteMax(percent=float(match[1])) if match[2] else DeleteMax(packs=int(match[1]))
+    try:
+        return DeleteMax.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def grace(text: str) -> timedelta:

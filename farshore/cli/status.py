@@ -13,7 +13,7 @@ from farshore.cli.opening import able_to_write, waiting_note
 from farshore.cli.refused import warn_refused
 from farshore.cli.status_sources import errors_of, format_age, print_sources
 from farshore.cli.status_trust import LATE, TRUST_FAILURES, print_trust, trust_errors
-from farshore.cli.wording import NOT_ASKED, age_of, shown_text, utc_time
+from farshore.cli.wording import NOT_ASKED, age_of, human_bytes, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
     EXIT_WARNINGS,
@@ -30,6 +30,7 @@ from farshore.errors import (
     VerifyFailed,
 )
 from farshore.limits import CLOCK_SKEW_S_MAX
+from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.config import Config
@@ -101,6 +102,8 @@ def execute(invocation: Invocation) -> int:
             "(pip install 'farshore[sql]')",
             ExtraMissing.code,
         )
+    for one in replicas:
+        output.lines(format_garbage(one))
     print_trust(output, status.trust)
     warn_refused(output, status.refused, status.unread)
     sources = _source_states(invocation, config, replicas)
@@ -179,6 +182,29 @@ def clock_errors(replicas: Sequence[ReplicaStatus]) -> list[ClockWrong]:
         for one in replicas
         if one.clock_skew_s is not None and abs(one.clock_skew_s) > CLOCK_SKEW_S_MAX
     ]
+
+
+def format_garbage(replica: ReplicaStatus) -> list[str]:
+    """Return a line for each kind of garbage of a replica: since when it is there, and what holds it up."""
+    found, name = replica.garbage, replica.replica
+    lines = []
+    if found.forgotten:
+        lines.append(
+            f"{name}: {count_of(found.forgotten, 'forgotten snapshot')} not pruned, the first since "
+            f"{utc_time(found.forgotten_since_utc)}"
+        )
+    if found.plan:
+        held = f"; at work are {', '.join(map(shown_text, found.blocked_by))}" if found.blocked_by else ""
+        lines.append(
+            f"{name}: plan {found.plan} to delete {count_of(found.plan_objects, 'object')} is open since "
+            f"{utc_time(found.plan_since_utc)}{held}; farshore prune goes on with it"
+        )
+    if found.trash_objects:
+        lines.append(
+            f"{name}: {count_of(found.trash_objects, 'object')}, {human_bytes(found.trash_bytes)}, in the trash since "
+            f"{utc_time(found.trash_since_utc)}"
+        )
+    return lines
 
 
 def _format_found(replica: ReplicaStatus) -> str:

@@ -51,6 +51,23 @@ def read_condemned(repository: Repository, replica: Replica) -> frozenset[str]:
     return frozenset(condemned)
 
 
+def oldest_open_plan(repository: Repository, replica: Replica) -> PlanPart | None:
+    """Return the first plan that condemns and is not closed; None where there is none.
+
+    Raises:
+        FarshoreError: A plan cannot be read now, or is of a later version.
+    """
+    checker = SignatureChecker.of(repository).reading_once()
+    listed = [names.parse_plan(info.name) for info in replica.store.list(names.PLANS)]
+    numbers = sorted({parsed[0] for parsed in listed if parsed is not None and parsed[1] == PlanState.CONDEMNED})
+    for number in numbers:
+        closed = read_part(replica, checker, number, PlanState.CLOSED) if (number, "closed") in listed else None
+        part = read_part(replica, checker, number, PlanState.CONDEMNED) if closed is None else None
+        if part is not None:
+            return part[0]
+    return None
+
+
 def has_seen_plans(repository: Repository, replica: Replica) -> bool:
     """Whether a maintainer ever planned to delete at a replica. Objects that no maintainer signed are no plans.
 

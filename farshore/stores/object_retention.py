@@ -20,6 +20,8 @@ from enum import StrEnum
 from farshore.errors import LockDenied
 from farshore.format import names
 
+_UNLOCKED = (names.LEASES, "probe/")
+
 
 class LockMode(StrEnum):
     """Who can lift a lock before its time."""
@@ -147,10 +149,11 @@ class RetentionRule:
     def retention_of(self, name: str, now_utc: datetime) -> ObjectRetention:
         """Return the retention of an object of this name that is put now.
 
-        Leases are not locked: they say that a writer is at work, and no snapshot needs them. Only packs go to the
-        storage class: everything else is small, and is read before any pack is.
+        Leases are not locked: they say that a writer is at work, and no snapshot needs them; nor is an object that a
+        prune tries a store out with. Only packs go to the storage class: everything else is small, and is read before
+        any pack is.
         """
-        lock = None if self.lock is None or name.startswith(names.LEASES) else self.lock.new_lock(name, now_utc)
+        lock = None if self.lock is None or name.startswith(_UNLOCKED) else self.lock.new_lock(name, now_utc)
         return ObjectRetention(lock, self.storage_class if name.startswith(names.PACKS) else "")
 
 

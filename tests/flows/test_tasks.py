@@ -54,7 +54,18 @@ def ours(package: str) -> list[object]:
 
 def test_every_task_says_that_nothing_is_cached_or_kept() -> None:
     found = {value.name: value for value in ours(tasks.__name__) if isinstance(value, Task)}
-    assert {"snapshot", "seal", "replicate", "commit", "audit", "resolve", "restore", "verify", "heal"} == found.keys()
+    assert {
+        "snapshot",
+        "seal",
+        "replicate",
+        "commit",
+        "audit",
+        "resolve",
+        "restore",
+        "verify",
+        "heal",
+        "prune",
+    } == found.keys()
     for task in found.values():
         assert task.cache_policy is NO_CACHE
         assert task.persist_result is False
@@ -64,7 +75,7 @@ def test_every_task_says_that_nothing_is_cached_or_kept() -> None:
 
 def test_every_flow_leaves_retries_to_itself() -> None:
     found = [value for value in ours(flows.__name__) if isinstance(value, Flow)]
-    assert {flow.name for flow in found} == {"backup", "heal", "restore", "verify"}
+    assert {flow.name for flow in found} == {"backup", "heal", "prune", "restore", "verify"}
     assert all(flow.retries == 0 and flow.persist_result is False for flow in found)
 
 

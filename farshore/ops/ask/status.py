@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,10 +16,11 @@ from farshore.errors import FarshoreError, RepositoryMissing
 from farshore.format import names
 from farshore.format.names import CommitName
 from farshore.model import RefusedObject
+from farshore.ops.ask.garbage import look_for_garbage
 from farshore.ops.ask.trust_report import TrustReport, report_trust
 from farshore.replicas import OnWait, ask_all, wait_quietly
 from farshore.replicas.repository import Replica, Repository
-from farshore.results import ReplicaStatus
+from farshore.results import NO_GARBAGE, GarbageStatus, ReplicaStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class _Recorded:
     uncounted: frozenset[str] = frozenset()  # hashes of commits that are refused or forgotten
     refused: tuple[RefusedObject, ...] = ()
     unread: Mapping[str, int] = field(default_factory=dict)
+    garbage: Mapping[str, GarbageStatus] = field(default_factory=dict)
 
 
 def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: Clock) -> RepositoryStatus:
@@ -79,7 +81,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
         for one in opened.values():
             one.store.close()
     failed.update(silent)
-    recorded = _recorded(config, list(seen), _earliest(seen.values()), clock)
+    recorded = _recorded(config, seen, clock)
     seen = {name: one.without(recorded.uncounted) for name, one in seen.items()}
     everything = {item.snapshot_id for one in seen.values() for item in one.commits}
     checks, locked, trust = recorded.checks, recorded.locked, recorded.trust
@@ -108,6 +110,7 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
                 all_read_since_utc=last.all_read_since_utc if last else None,
                 locked_until_utc=locked.get(replica.name),
                 clock_skew_s=found.clock_skew_s,
+                garbage=recorded.garbage.get(replica.name, NO_GARBAGE),
                 error_code=error.code if error else "",
                 error=error.message if error else "",
             )
@@ -115,9 +118,8 @@ def repository_status(config: Config, *, on_wait: OnWait = wait_quietly, clock: 
     return RepositoryStatus(statuses, trust, recorded.refused, recorded.unread)
 
 
-def _recorded(
-    config: Config, reached: Sequence[str], commits: Mapping[CommitName, datetime | None], clock: Clock
-) -> _Recorded:
+def _recorded(config: Config, seen: Mapping[str, _Seen], clock: Clock) -> _Recorded:
+    reached, commits = list(seen), _earliest(seen.values())
     if not reached:
         return _Recorded()
     asked = replace(config, replicas={name: config.replicas[name] for name in reached})
@@ -129,9 +131,10 @@ def _recorded(
             report = report_trust(repository, commits, complete=len(reached) == len(config.replicas))
             uncounted = _uncounted(repository, commits)
             refused, unread = tuple(repository.refused.values()), dict(repository.unread)
+            garbage = look_for_garbage(repository, {name: one.commits for name, one in seen.items()})
     except FarshoreError as error:
         return _Recorded(trust=TrustReport(error=error))
-    return _Recorded(checks, locked, report, uncounted, refused, unread)
+    return _Recorded(checks, locked, report, uncounted, refused, unread, garbage)
 
 
 def _uncounted(repository: Repository, commits: Iterable[CommitName]) -> frozenset[str]:

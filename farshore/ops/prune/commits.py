@@ -36,6 +36,11 @@ class ReplicaCommits:
     foreign: list[CommitName] = field(default_factory=list)
     damaged: list[CommitName] = field(default_factory=list)
 
+    @property
+    def strange(self) -> int:
+        """How many names are of no commit that anybody certified has signed, as far as it can be known."""
+        return len(self.foreign) + len(self.damaged)
+
     def add(self, repository: Repository, signed: SignedCommit) -> None:
         """Add a commit whose signature holds."""
         self.heads[signed.head.hash] = signed.head

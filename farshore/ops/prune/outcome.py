@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +13,8 @@ from farshore.format.object_kinds import Kind
 from farshore.model import ReplicaRequests
 from farshore.stores.base import NO_TRASH, Trash
 
+_DELETE_MAX = re.compile(r"(\d+)(%?)")
+
 
 @dataclass(frozen=True, slots=True)
 class DeleteMax:
@@ -19,6 +22,18 @@ class DeleteMax:
 
     packs: int | None = None
     percent: float | None = None
+
+    @staticmethod
+    def parse(text: str) -> DeleteMax:
+        """Return a number of packs, or a share of the bytes with a percent sign.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        match = _DELETE_MAX.fullmatch(text.strip())
+        if match is None or (match[2] and int(match[1]) > 100):
+            raise ValueError(f"must be a number of packs such as 500, or a share such as 80%, not {text!r}")
+        return DeleteMax(percent=float(match[1])) if match[2] else DeleteMax(packs=int(match[1]))
 
     def allows(self, *, packs: int, packs_bytes: int, all_bytes: int) -> bool:
         """Whether this much may go."""

@@ -20,7 +20,7 @@ from farshore.ops.prune.fragments import FragmentPlan, plan_fragments, supersede
 from farshore.ops.prune.garbage import Garbage, find_garbage, keep_keys_in_use, list_planned
 from farshore.ops.prune.id_set import Table
 from farshore.ops.prune.leases import settle_leases, young_after
-from farshore.ops.prune.locked import leave_locked
+from farshore.ops.prune.locked import are_locked, leave_locked
 from farshore.ops.prune.outcome import Amount, PrunedReplica, PruneOptions, PruneState, WaitedLease
 from farshore.ops.prune.plans import PlanBook, ReplicaPlans, may_plan
 from farshore.ops.prune.refusals import (
@@ -78,7 +78,7 @@ class ReplicaPrune:
             self._end(PruneState.FAILED, error)
         freed, failed = self.deletions.freed, len(self.deletions.failed)
         self.outcome = replace(
-            self.outcome, freed=freed, failed=failed, foreign=len(self._reader.reader.found.foreign)
+            self.outcome, freed=freed, failed=failed, foreign=self._reader.reader.found.strange
         )  # fmt: skip
         return self.outcome
 
@@ -132,7 +132,7 @@ class ReplicaPrune:
             forgotten=tuple(sorted({head.snapshot for head in roots.going.values()})),
             in_grace=len(self._reader.in_grace.keys() & roots.commits),
             grace_until_utc=min(self._reader.in_grace.values(), default=None),
-            garbage=garbage.amount + Amount(len(fragments.folded), sum(one.size for one in fragments.folded)),
+            garbage=garbage.amount + Amount(len(fragments.going), sum(one.size for one in fragments.going)),
             locked=garbage.locked,
             locked_until_utc=garbage.locked_until_utc,
             young=garbage.young,
@@ -232,7 +232,10 @@ class ReplicaPrune:
         ]
         prefixes = (names.LEASES, names.PLANS) if ordered else ()
         listed = {info.name: info for prefix in prefixes for info in self._replica.store.list(prefix)}
-        self._sweeper(part.number).delete([listed[name] for name in ordered if name in listed])
+        doomed = [listed[name] for name in ordered if name in listed]
+        locked = are_locked(self._replica, _below(doomed, names.PLANS))
+        stays = {one.name for one, is_locked in zip(_below(doomed, names.PLANS), locked, strict=True) if is_locked}
+        self._sweeper(part.number).delete([one for one in doomed if one.name not in stays])
 
     def _close_abandoned(self, plans: ReplicaPlans) -> None:
         """Close abandoned plans of which nothing is there that nobody needs."""

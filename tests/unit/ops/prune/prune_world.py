@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from farshore.access.unlock import Need
@@ -14,11 +15,13 @@ from farshore.ops.prune.outcome import PruneOptions, PruneResult
 from farshore.ops.prune.prune import prune_repository
 from farshore.ops.retain.forget import forget_snapshots
 from farshore.run import Run
-from tests.unit.ops.engine import Engine
+from tests.unit.ops.engine import Engine, fresh_memory_urls
+from tests.unit.ops.templates import Template
 from tests.unit.ops.tree_source import TreeSource
 
 DAY_S = 86_400
 NOW = timedelta(0)
+_made: dict[tuple[int, str], Template] = {}
 
 
 def grown(engine: Engine, count: int = 3, *, size: int = 20_000) -> TreeSource:
@@ -27,6 +30,16 @@ def grown(engine: Engine, count: int = 3, *, size: int = 20_000) -> TreeSource:
     for number in range(count):
         add_night(engine, tree, number, size=size)
     return tree
+
+
+def with_snapshots(root: Path, count: int, replicas: str = "a") -> Engine:
+    """Return an engine with these snapshots; those of a test before are used again."""
+    engine = Engine(root, urls=fresh_memory_urls(*replicas), quorum=(len(replicas) + 1) // 2)
+    if (count, replicas) in _made:
+        return engine.begin_with(_made[count, replicas])
+    grown(engine.initialize(), count)
+    _made[count, replicas] = engine.template()
+    return engine
 
 
 def content(number: int, size: int = 20_000) -> bytes:
