@@ -6,27 +6,29 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.progress import reporter_for
+from farshore.cli.retain_pictures import draw_calendars, draw_imagined, save_pictures
+from farshore.cli.rules import add_rules, rules_text, tried_rules
 from farshore.cli.wording import ID_DIGITS_SHOWN, human_bytes, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ApprovalMissing, ConfigInvalid, QuorumNotReached, SnapshotUnknown
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
     from farshore.cli.output import Output
-    from farshore.config import RetentionConfig
     from farshore.ops.retain.judging import JudgedSource
     from farshore.ops.retain.usage import FreedBytes
+    from farshore.replicas.repository import Repository
     from farshore.retention.rules import Verdict
 
 WHY_STOPPED = {
     "shrunken": "its last snapshot has less than half of the one before; look at it, then say --even-shrunken",
     "untagged": "its rules keep tagged snapshots alone, and none of it has such a tag; a misspelled one, perhaps",
 }
+NOTHING_KEEPS = "no rule keeps it"
 NO_RULE = "Add for instance [retention] with keep_daily = 7 and keep_weekly = 5: docs/operate/retention.md."
 
 
@@ -47,30 +49,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="only these sources, by name or id")
     parser.add_argument("--dry-run", action="store_true", help="only say what stays, what goes, and why")
     parser.add_argument("--show", action="store_true", help="only draw a calendar of what stays and what goes")
+    parser.add_argument("--svg", metavar="FILE", help="also draw the calendar into a file, and forget nothing")
     parser.add_argument(
-        "--rule", action="append", default=[], metavar="KEY=VALUE",
-        help="try this rule instead of those of the file, and forget nothing; may be repeated",
+        "--imagine", metavar="EVERY[@END]",
+        help="draw what the rules given here keep of snapshots that nobody made, such as one every 6h",
     )  # fmt: skip
     parser.add_argument(
         "--even-shrunken", action="store_true", help="also of sources whose last snapshot is suspiciously small"
     )
+    add_rules(parser)
 
 
 def execute(invocation: Invocation) -> int:
     """Judge every snapshot, and forget those that nothing keeps."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
-    from farshore.ops.retain.forget import forget_snapshots, require_forgettable, require_maintainer
+    from farshore.ops.retain.forget import require_maintainer
     from farshore.ops.retain.judging import judge_repository
-    from farshore.ops.retain.usage import freed_by
-    from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
+    if arguments.imagine:
+        return draw_imagined(invocation)
     config = able_to_read(invocation, invocation.config())
-    tried = _tried(arguments.rule)
+    tried = tried_rules(arguments)
     if tried is None and config.retention.keeps_nothing and not config.source_retention:
         raise ConfigInvalid(f"{config.path} has no rule for retention, so every snapshot stays", NO_RULE)
-    only_shown = bool(arguments.dry_run or arguments.show or tried)
+    only_shown = bool(arguments.dry_run or arguments.show or arguments.svg or tried)
     writes = Writes.NONE if only_shown else Writes.ALL
     with opened_repository(invocation, config, need=Need.MOST, writes=writes) as repository:
         if not only_shown:
@@ -78,26 +82,15 @@ def execute(invocation: Invocation) -> int:
         judged = judge_repository(
             repository, config, sources=arguments.sources, tried=tried, even_shrunken=arguments.even_shrunken
         )
-        failed: dict[str, str] = {}
-        freed: list[FreedBytes] = []
-        if only_shown and not arguments.show:
-            with reporter_for(invocation, repository.moved) as progress:
-                going = {going.commit.hash for one in judged for going in one.going}
-                freed = freed_by(repository, going, run=Run.start(invocation.clock, progress=progress)) if going else []
-        if not only_shown:
-            require_forgettable(repository, [going for one in judged for going in one.going], "no rule keeps it")
-            for one in judged:
-                found = forget_snapshots(
-                    repository, one.going, reason="no rule keeps it", rule=_rule_text(one.rules),
-                    run=Run.start(invocation.clock),
-                )  # fmt: skip
-                failed |= found.failed
+        freed = _freed(invocation, repository, judged) if only_shown and not arguments.show else []
+        failed = {} if only_shown else _forget(invocation, repository, judged)
     for source in judged:
         for verdict in source.verdicts:
             output.record("verdict", _judged(source, verdict))
     for replica in freed:
         output.record("freed", replica)
-    (_draw if arguments.show else _print)(output, judged, dry=only_shown)
+    (draw_calendars if arguments.show else _print)(output, judged, dry=only_shown)
+    save_pictures(output, arguments.svg, judged)
     for replica in freed:
         output.note(_freed_text(replica))
     for name, reason in failed.items():
@@ -108,39 +101,29 @@ def execute(invocation: Invocation) -> int:
     return EXIT_WARNINGS if stopped or failed else EXIT_DONE
 
 
-def _tried(given: Sequence[str]) -> RetentionConfig | None:
-    """Return the rules of `--rule`, checked as those of the file are."""
-    if not given:
-        return None
-    from farshore.config import read_retention
+def _forget(invocation: Invocation, repository: Repository, judged: Sequence[JudgedSource]) -> dict[str, str]:
+    """Forget what nothing keeps; return why replicas lack tombstones."""
+    from farshore.ops.retain.forget import forget_snapshots, require_forgettable
+    from farshore.run import Run
 
-    values: dict[str, object] = {}
-    for one in given:
-        key, equals, value = one.partition("=")
-        if not equals:
-            raise ConfigInvalid(f"{one!r} is no rule", "Write --rule keep_daily=7.")
-        values[key.strip()] = _value_of(key.strip(), value.strip())
-    return read_retention(values, Path.cwd())
+    failed: dict[str, str] = {}
+    require_forgettable(repository, [going for one in judged for going in one.going], NOTHING_KEEPS)
+    for one in judged:
+        run, rule = Run.start(invocation.clock), rules_text(one.rules)
+        failed |= forget_snapshots(repository, one.going, reason=NOTHING_KEEPS, rule=rule, run=run).failed
+    return failed
 
 
-def _value_of(key: str, text: str) -> object:
-    """Return the value of a rule as a file would have it."""
-    if key == "keep_tags":
-        return [one.strip() for one in text.split(",") if one.strip()]
-    return int(text) if text.isdecimal() else text
+def _freed(invocation: Invocation, repository: Repository, judged: Sequence[JudgedSource]) -> list[FreedBytes]:
+    """Return the bytes that go with what nothing keeps."""
+    from farshore.ops.retain.usage import freed_by
+    from farshore.run import Run
 
-
-def _rule_text(rules: RetentionConfig) -> str:
-    """Return rules in a line, as they are written."""
-    from farshore.config import format_duration
-
-    keys = {"keep_last": rules.keep_last, **{f"keep_{name}": count for name, count in rules.periods.items()}}
-    said = [f"{key} = {count}" for key, count in keys.items() if count]
-    if rules.keep_within is not None:
-        said.append(f"keep_within = {format_duration(rules.keep_within)}")
-    if rules.keep_tags:
-        said.append(f"keep_tags = {', '.join(rules.keep_tags)}")
-    return ", ".join(said) + (f" ({rules.time_zone})" if said else "none")
+    going = {going.commit.hash for one in judged for going in one.going}
+    if not going:
+        return []
+    with reporter_for(invocation, repository.moved) as progress:
+        return freed_by(repository, going, run=Run.start(invocation.clock, progress=progress))
 
 
 def _judged(source: JudgedSource, verdict: Verdict) -> JudgedSnapshot:
@@ -180,25 +163,19 @@ def _freed_text(one: FreedBytes) -> str:
     return said + (f"; and about {human_bytes(one.packs_shared)} once it repacks" if one.packs_shared else "")
 
 
-def _draw(output: Output, judged: Sequence[JudgedSource], *, dry: bool) -> None:
-    from farshore.retention.calendar import draw
-
-    for one in judged:
-        output.line(f"{one.source}: {_rule_text(one.rules)}{'' if dry else ' (forgotten)'}")
-        for line in draw(one.verdicts, one.rules.time_zone):
-            output.line(line)
-
-
 COMMAND = Command(
     name="retain",
     summary="forget the snapshots that no rule keeps",
     description=(
         "Judge every snapshot by the rules under [retention] and forget those that nothing keeps; --dry-run says for "
-        "each why it stays or goes. The last snapshot of a source, its last complete one and its last proven one "
-        "always stay, and so does what is misdated or forked. A source whose last snapshot has less than half of the "
-        "one before forgets nothing until somebody looked. Nothing is deleted: 'farshore unforget' undoes it."
+        "each why it stays or goes, and what each replica frees. Rules that are given as options are tried instead of "
+        "those of the file, and forget nothing. The last snapshot of a source, its last complete one and its last "
+        "proven one always stay, and so does what is misdated or forked. A source whose last snapshot has less than "
+        "half of the one before forgets nothing until somebody looked. Nothing is deleted: 'farshore unforget' "
+        "undoes it."
     ),
-    example="farshore retain --dry-run\nfarshore retain home --rule keep_daily=7 --rule keep_weekly=5 --show",
+    example="farshore retain --dry-run\nfarshore retain home --keep-daily 7 --keep-weekly 5 --show\n"
+    "farshore retain --imagine 6h --keep-daily 7 --keep-monthly 12 --svg rules.svg",
     add_arguments=add_arguments,
     execute=execute,
     failures=(*OPENING, SnapshotUnknown, ApprovalMissing, QuorumNotReached),

@@ -35,7 +35,7 @@ def test_rules_are_tried_shown_and_kept(shore: Shore) -> None:
     assert refused.code == 10
     assert "no rule for retention" in refused.stderr
 
-    tried = shore.good("retain", "--rule", "keep_last=2", "--json").of("verdict")
+    tried = shore.good("retain", "--keep-last", "2", "--json").of("verdict")
     assert [(one["snapshot_id"], one["keep"]) for one in tried] == [(one, at > 1) for at, one in enumerate(before)]
     assert tried[-1]["reasons"] == ["newest", "last 1 of 2"]
     with_rules(shore, '[retention]\nkeep_daily = 7\ntime_zone = "Europe/Berlin"\n')
@@ -117,7 +117,7 @@ def test_pins_and_holds(shore: Shore) -> None:
     assert refused.code == 94
     assert "a hold keeps snapshot" in refused.stderr
     assert "hold --remove" in refused.stderr
-    tried = shore.good("retain", "--rule", "keep_last=1", "--json").of("verdict")
+    tried = shore.good("retain", "--keep-last", "1", "--json").of("verdict")
     assert [one["keep"] for one in tried] == [True, True, False, True]
     assert tried[0]["reasons"][0].endswith(": before the move")
     assert tried[1]["reasons"] == ["held case 4711"]
@@ -140,8 +140,8 @@ def test_tags(shore: Shore) -> None:
     shore.good("forget", "--tag", "temporary")
     assert ids(shore) == before[1:]
     assert shore.run("forget", "--tag", "temporary").code == 12
-    assert shore.run("retain", "--rule", "keep_tags=odl").code == 3
-    tried = shore.good("retain", "--rule", "keep_tags=old,older", "--json").of("verdict")
+    assert shore.run("retain", "--keep-tag", "odl").code == 3
+    tried = shore.good("retain", "--keep-tag", "old", "--keep-tag", "older", "--json").of("verdict")
     assert [one["keep"] for one in tried] == [False, False, False, True]
 
 
@@ -149,8 +149,8 @@ def test_approvals(shore: Shore) -> None:
     before = ids(shore)
     shore.good("key", "enroll", "alice", "--role", "approver", "--out", str(shore.root / "alice.json"))
     assert shore.run("key", "policy", "--approver", "bob", "--approvals", "1").code == 10
-    assert shore.run("key", "policy", "--approver", "alice", "--approvals", "1", "--rule", "keep_dayly=1").code == 10
-    shore.good("key", "policy", "--approver", "alice", "--approvals", "1", "--rule", "keep_last=3")
+    assert shore.run("key", "policy", "--approver", "alice", "--approvals", "1", "--keep-daily", "0").code == 10
+    shore.good("key", "policy", "--approver", "alice", "--approvals", "1", "--keep-last", "3")
     shore.good("forget", before[0])
     refused = shore.run("forget", before[1], "--reason", "an accident")
     assert refused.code == 96
