@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from farshore.retention.rules import Verdict
 
 WHY_STOPPED = {
-    "shrunken": "its last snapshot has less than half of the one before; look at it, then say --even-shrunken",
+    "shrunken": "its last snapshot has less than half of the last good one; look at it, then say --even-shrunken",
     "untagged": "its rules keep tagged snapshots alone, and none of it has such a tag; a misspelled one, perhaps",
 }
 NOTHING_KEEPS = "no rule keeps it"
@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw what the rules given here keep of snapshots that nobody made, such as one every 6h",
     )  # fmt: skip
     parser.add_argument(
-        "--even-shrunken", action="store_true", help="also of sources whose last snapshot is suspiciously small"
+        "--even-shrunken",
+        action="store_true",
+        help="also where the last snapshot is suspiciously small, because you looked",
     )
     add_rules(parser)
 
@@ -83,7 +85,7 @@ def execute(invocation: Invocation) -> int:
             repository, config, sources=arguments.sources, tried=tried, even_shrunken=arguments.even_shrunken
         )
         freed = _freed(invocation, repository, judged) if only_shown and not arguments.show else []
-        failed = {} if only_shown else _forget(invocation, repository, judged)
+        failed = {} if only_shown else _accept(invocation, repository, judged) | _forget(invocation, repository, judged)
     for source in judged:
         for verdict in source.verdicts:
             output.record("verdict", _judged(source, verdict))
@@ -112,6 +114,16 @@ def _forget(invocation: Invocation, repository: Repository, judged: Sequence[Jud
         run, rule = Run.start(invocation.clock), rules_text(one.rules)
         failed |= forget_snapshots(repository, one.going, reason=NOTHING_KEEPS, rule=rule, run=run).failed
     return failed
+
+
+def _accept(invocation: Invocation, repository: Repository, judged: Sequence[JudgedSource]) -> dict[str, str]:
+    """Note that somebody looked at the small snapshots, as --even-shrunken says; return why replicas lack the notes."""
+    from farshore.ops.retain.annotate import tag_snapshots
+    from farshore.ops.retain.judging import LOOKED
+    from farshore.run import Run
+
+    small = [one.doubtful for one in judged if one.doubtful is not None] if invocation.arguments.even_shrunken else []
+    return tag_snapshots(repository, small, add=[LOOKED], remove=[], run=Run.start(invocation.clock)).failed
 
 
 def _freed(invocation: Invocation, repository: Repository, judged: Sequence[JudgedSource]) -> list[FreedBytes]:
@@ -171,8 +183,8 @@ COMMAND = Command(
         "each why it stays or goes, and what each replica frees. Rules that are given as options are tried instead of "
         "those of the file, and forget nothing. The last snapshot of a source, its last complete one and its last "
         "proven one always stay, and so does what is misdated or forked. A source whose last snapshot has less than "
-        "half of the one before forgets nothing until somebody looked. Nothing is deleted: 'farshore unforget' "
-        "undoes it."
+        "half of the last good one forgets nothing until somebody looked (--even-shrunken). Nothing is deleted: "
+        "'farshore unforget' undoes it."
     ),
     example="farshore retain --dry-run\nfarshore retain home --keep-daily 7 --keep-weekly 5 --show\n"
     "farshore retain --imagine 6h --keep-daily 7 --keep-monthly 12 --svg rules.svg",

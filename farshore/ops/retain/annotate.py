@@ -132,7 +132,8 @@ def tag_snapshots(
     for one in snapshots:
         lifted = [(name, tags) for name, tags in notes.tag_parts(one.commit) if not set(tags).isdisjoint(remove)]
         left = {tag for _, tags in lifted for tag in tags}.difference(remove)
-        new = left.union(set(add).difference(notes.tags_of(one.commit)))
+        noted = {tag for note in notes.of(one.commit) for tag in note.tags}  # its own are its writer's word
+        new = left.union(set(add).difference(noted))
         if lifted or new:
             details = NoteDetails("", tuple(sorted(new)))
             lifts = tuple(sorted(name for name, _ in lifted))

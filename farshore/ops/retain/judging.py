@@ -8,7 +8,7 @@ from datetime import datetime
 
 from farshore.access.query import last_checks
 from farshore.catalog import list_commits
-from farshore.catalog.notes import SignedNote, newest_sound_utc, read_notes, with_tags
+from farshore.catalog.notes import Notes, SignedNote, newest_sound_utc, read_notes, with_tags
 from farshore.catalog.shrinking import has_shrunken
 from farshore.catalog.snapshots import Snapshot, list_snapshots, trusted
 from farshore.config import Config, RetentionConfig
@@ -19,14 +19,16 @@ from farshore.replicas.repository import Repository
 from farshore.retention.rules import Reason, Verdict, Why, judge
 
 UNTAGGED = "untagged"  # its rules keep tagged snapshots alone, and none has such a tag: probably misspelled
-SHRUNKEN = "shrunken"  # the last complete snapshot has less than half of the one before
+SHRUNKEN = "shrunken"  # the last snapshot has less than half of the last good one
+LOOKED = "shrunken-accepted"  # a tag: somebody looked at a snapshot that is much smaller, and it is good
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedSource:
     """One source: the rules that hold for it, and a verdict on each of its snapshots, oldest first.
 
-    `stopped`: why it forgets nothing now, whatever the rules are.
+    `stopped`: why it forgets nothing now, whatever the rules are. `doubtful`: its last snapshot, where that is much
+    smaller than the last good one, and nobody has looked.
     """
 
     source: str
@@ -34,6 +36,7 @@ class JudgedSource:
     rules: RetentionConfig
     verdicts: tuple[Verdict, ...]
     stopped: str = ""
+    doubtful: Snapshot | None = None
 
     @property
     def going(self) -> tuple[Snapshot, ...]:
@@ -76,7 +79,7 @@ def judge_repository(
             _judge_source(
                 with_tags(found, notes), tried or config.source_retention.get(found[0].source, config.retention),
                 proven_utc, {one.snapshot_id: [*map(_reason, notes.keeping(one.commit, newest_utc))] for one in found},
-                even_shrunken=even_shrunken,
+                notes=notes, even_shrunken=even_shrunken,
             )
             for source_id, found in of_source.items()
             if not sources or found[0].source in sources or source_id in sources
@@ -91,14 +94,16 @@ def _judge_source(
     proven_utc: datetime | None,
     kept: Mapping[str, Sequence[Reason]],
     *,
+    notes: Notes,
     even_shrunken: bool,
 ) -> JudgedSource:
-    stopped = SHRUNKEN if not even_shrunken and _is_shrunken(found) else ""
+    doubtful = _doubtful(found, notes)
+    stopped = SHRUNKEN if not even_shrunken and doubtful is not None else ""
     if rules.keep_tags and rules.keeps_tagged_alone and not any(set(rules.keep_tags) & set(one.tags) for one in found):
         stopped = UNTAGGED
     proven = [one.snapshot_id for one in found if proven_utc is not None and one.committed_utc <= proven_utc]
     verdicts = judge(found, rules, proven=proven, stopped=stopped, kept=kept)
-    return JudgedSource(found[0].source, found[0].source_id, rules, tuple(verdicts), stopped)
+    return JudgedSource(found[0].source, found[0].source_id, rules, tuple(verdicts), stopped, doubtful)
 
 
 def _reason(note: SignedNote) -> Reason:
@@ -108,10 +113,25 @@ def _reason(note: SignedNote) -> Reason:
     return Reason(Why.HELD if note.note.keep is Keep.HOLD else Why.PINNED, said)
 
 
-def _is_shrunken(snapshots: Sequence[Snapshot]) -> bool:
-    """Whether the last complete snapshot is much smaller than the one before, so older ones may be the good ones."""
-    complete = [one for one in trusted(snapshots) if one.complete]
-    return len(complete) > 1 and has_shrunken(complete[-1].counts, complete[-2].counts)
+def _doubtful(snapshots: Sequence[Snapshot], notes: Notes) -> Snapshot | None:
+    """Return the last snapshot where it is much smaller than the last good one, so older ones may be the good ones.
+
+    Good is a complete one that is not itself much smaller than the good one before, or at which somebody looked: so a
+    second small one after the first changes nothing, and a large one after it ends the doubt. A tag that the backup
+    itself gave is nobody's look: a stolen host could give it to an empty snapshot.
+    """
+    good: Snapshot | None = None
+    doubtful: Snapshot | None = None
+    for one in trusted(snapshots):
+        small = good is not None and has_shrunken(one.counts, good.counts) and not _is_accepted(one, notes)
+        doubtful = one if small else None
+        if one.complete and not small:
+            good = one
+    return doubtful
+
+
+def _is_accepted(snapshot: Snapshot, notes: Notes) -> bool:
+    return any(LOOKED in one.tags for one in notes.of(snapshot.commit))
 
 
 def _proven_utc(repository: Repository) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from farshore.format import names
 from farshore.format.lease import EndState
 from farshore.format.plan import PlanState
 from farshore.ops.retain import unforget as unforgetting
+from farshore.ops.retain.annotate import tag_snapshots
 from farshore.ops.retain.forget import ForgottenSnapshots, forget_snapshots
 from farshore.ops.retain.judging import JudgedSource, judge_repository
 from farshore.ops.retain.unforget import Unforgotten, list_forgotten, unforget_snapshot
@@ -104,19 +106,45 @@ def test_a_source_of_its_own_rules_and_one_that_left_the_file(engine: Engine, so
         assert [len(one.going) for one in tried] == [2, 0]
 
 
-def test_a_source_that_shrank_forgets_nothing_until_somebody_looked(engine: Engine) -> None:
-    tree = TreeSource(clock=engine.clock)
+def sized(engine: Engine, tree: TreeSource, entries: int, tags: Sequence[str] = ()) -> str:
+    """Back up so many entries."""
     for number in range(3000):
-        tree.file(f"{number:04}".encode(), b"x")
-    engine.backup(tree)
-    engine.backup(tree)
-    for number in range(2900):
-        tree.remove(f"{number:04}".encode())
-    engine.backup(tree)
-    rules = RetentionConfig(keep_last=1)
-    assert judged(engine, rules).stopped == "shrunken"
-    assert not judged(engine, rules).going
-    assert len(judged(engine, rules, even_shrunken=True).going) == 2
+        name = f"{number:04}".encode()
+        if number < entries:
+            tree.file(name, b"x")
+        elif name in tree.nodes:
+            tree.remove(name)
+    return engine.backup(tree, tags=tags).snapshot_id
+
+
+def test_a_source_that_shrank_forgets_nothing_until_somebody_looked(engine: Engine) -> None:
+    """Not after more small nights either; the tag of a stolen host's own backup is nobody's look."""
+    tree, rules = TreeSource(clock=engine.clock), RetentionConfig(keep_last=1)
+    sized(engine, tree, 3000)
+    sized(engine, tree, 3000)
+    assert len(judged(engine, rules).going) == 1
+    doubtful = None
+    for tags in ((), ("shrunken-accepted",)):
+        small = sized(engine, tree, 100, tags)
+        found = judged(engine, rules)
+        assert (found.stopped, found.going) == ("shrunken", ())
+        doubtful = found.doubtful
+        assert doubtful is not None
+        assert doubtful.snapshot_id == small
+    assert doubtful is not None
+    assert len(judged(engine, rules, even_shrunken=True).going) == 3
+    with engine.opened() as repository:
+        tag_snapshots(repository, [doubtful], add=["shrunken-accepted"], remove=[], run=Run.start(engine.clock))
+    assert len(judged(engine, rules).going) == 3
+    sized(engine, tree, 100)
+    assert len(judged(engine, rules).going) == 4, "the small one is the measure now"
+
+
+def test_a_source_that_is_large_again_forgets_again(engine: Engine) -> None:
+    tree, rules = TreeSource(clock=engine.clock), RetentionConfig(keep_last=1)
+    for entries in (3000, 100, 3000):
+        sized(engine, tree, entries)
+    assert judged(engine, rules).stopped == ""
 
 
 def test_the_last_proven_one_stays(engine: Engine, source: TreeSource) -> None:
