@@ -14,6 +14,7 @@ from contextlib import suppress
 from farshore.audit.chain import Authority
 from farshore.audit.evidence import read_evidence
 from farshore.catalog.pack_trust import is_made_here
+from farshore.catalog.refused import RefusedObjects
 from farshore.errors import (
     READ_ERRORS,
     ConfigInvalid,
@@ -38,6 +39,7 @@ from farshore.sealed.packs import entry_of
 from farshore.signing import SignedKind
 
 _THREADS = 4
+_BATCH = 64  # objects read before it is asked whether more may be
 _AUDIT = (Kind.SEAL, Kind.AUDIT_FILE)
 VOUCHED_KINDS = frozenset({Kind.PACK, Kind.FRAGMENT, Kind.LOG, Kind.ACCEPTED, Kind.SLOT, *_AUDIT})
 
@@ -65,16 +67,33 @@ class Vouching:
         """
         found = {name for name in listed if kind_of(name) in (Kind.LOG, Kind.ACCEPTED) and name not in self._log}
         read = [name for name in listed if kind_of(name) in self._ways and not self._is_named_slot(name)]
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="vouching") as threads:
-            for name, vouched in zip(
-                read, threads.map(lambda one: self._reads_well(one, listed[one]), read), strict=True
-            ):
-                if not vouched:
-                    found.add(name)
+        found.update(self._unsigned(read, listed))
         audit = [name for name in listed if kind_of(name) in _AUDIT]
         if audit:
             found.update(set(audit) - self._sealed({replica for name in audit for replica in listed[name]}))
         return frozenset(found)
+
+    def _unsigned(self, read: Collection[str], listed: Mapping[str, Collection[str]]) -> set[str]:
+        """Return those of these objects that nobody who may make them signed, and those that are too many to be read.
+
+        An object that was refused is remembered, so that each heal reads others. What most replicas list is read first.
+        """
+        head = self._repository.trust.head
+        refused = RefusedObjects(self._repository.cache, head.hash if head is not None else "", "unsigned")
+        vouched = 0
+        waiting = sorted((one for one in read if not refused.remembers(one)), key=lambda one: (-len(listed[one]), one))
+        found = set(read) - set(waiting)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="vouching") as threads:
+            while waiting and not refused.exhausted(vouched):
+                batch, waiting = waiting[:_BATCH], waiting[_BATCH:]
+                for name, good in zip(
+                    batch, threads.map(lambda one: self._reads_well(one, listed[one]), batch), strict=True
+                ):
+                    vouched += good
+                    if not good:
+                        found.add(name)
+                        refused.note(name)
+        return found | set(waiting)
 
     def _is_named_slot(self, name: str) -> bool:
         return names.parse_slot(name) in self._repository.trust.slots

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from farshore import limits
 from farshore.audit import chain
 from farshore.audit import names as audit_names
 from farshore.audit.rows import ProofState
@@ -22,10 +25,10 @@ from farshore.sealed.data_key import open_data_key
 _OTHER_BYTES = frozenset({"altered-file", "bad-seal"})  # other seals are as they were made, so no copy mends them
 
 
-def check_slots(check: ReplicaCheck) -> None:
+def check_slots(repository: Repository, check: ReplicaCheck) -> None:
     """The header was read when the replica was opened; here every slot is, and that there is one."""
     listed = [name for name in check.sizes if names.parse_slot(name)]
-    for name in listed:
+    for name in check.choose(listed, {names.slot(one) for one in repository.trust.slots}):
         data = check.read(name)
         if data is None:
             continue
@@ -56,9 +59,9 @@ def check_log(repository: Repository, check: ReplicaCheck) -> None:
     for name in (*entries, *(one for one in lists if one in objects)):
         if name not in check.sizes:
             check.blame(name, ProofState.MISSING, "it is not listed")
-    for name in check.sizes:
-        if name in objects or any(parse(name) for parse in _DECIDING):
-            _check_named(repository, check, name)
+    deciding = [name for name in check.sizes if any(parse(name) for parse in _DECIDING)]
+    for name in (*(name for name in objects if name in check.sizes), *check.choose(deciding, ())):
+        _check_named(repository, check, name)
 
 
 def _check_named(repository: Repository, check: ReplicaCheck, name: str) -> None:
@@ -78,7 +81,7 @@ def check_keys(repository: Repository, check: ReplicaCheck) -> None:
     for snapshot, needs in check.needs.items():
         for key in needs.data_keys:
             needing.setdefault(key.name, []).append(snapshot)
-    for name in check.sizes:
+    for name in check.choose((name for name in check.sizes if names.parse_data_key(name)), needing):
         parsed = names.parse_data_key(name)
         if parsed is None:
             continue
@@ -101,7 +104,8 @@ def check_keys(repository: Repository, check: ReplicaCheck) -> None:
 def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
     """Open every index fragment, and look in the listing for the packs that those which count name."""
     trust = PackTrust(repository)
-    for name in check.sizes:
+    named = {names.fragment(one.blake3) for needs in check.needs.values() for one in needs.fragments}
+    for name in check.choose((name for name in check.sizes if names.parse_fragment(name)), named):
         fragment_id = names.parse_fragment(name)
         if fragment_id is None:
             continue
@@ -125,23 +129,49 @@ def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
 
 def check_audit(repository: Repository, check: ReplicaCheck) -> None:
     """Follow the signed chain of audit files and hash each of them."""
-    seals: list[tuple[str, bytes]] = []
-    for name in check.sizes:
-        if name.startswith(audit_names.SEALS):
-            data = check.read(name)
-            seals += [(name, data)] if data is not None else []
+    authority = chain.Authority(repository.trust, repository.header.fingerprint)
+    seals = _read_seals(check, authority)
     store = check.replica.store
     files = {info.name: info.size for info in store.list(audit_names.AUDIT)}
 
     def read(name: str) -> bytes:
         return store.get(name, bytes_max=object_bytes_max(name))
 
-    authority = chain.Authority(repository.trust, repository.header.fingerprint)
     for finding in chain.verify_seals(seals, authority, files, read):
         if finding.refused:
             check.note_refused({finding.object: finding.refused})
             continue
         check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}")
+
+
+def _read_seals(check: ReplicaCheck, authority: chain.Authority) -> list[tuple[str, bytes]]:
+    """Return the seals of a replica with their bytes, and of names that are none a bounded number.
+
+    Read first are those that another seal names as the one before it, and those that claim a place alone.
+    """
+    waiting = {name: place for name in check.sizes if (place := audit_names.parse_seal(name))}
+    claims = Counter((place.chain, place.sequence) for place in waiting.values())
+    by_place = {(place.chain, place.sequence, place.hash): name for name, place in waiting.items()}
+    order = sorted(waiting, key=lambda one: (claims[waiting[one].chain, waiting[one].sequence], one), reverse=True)
+    found: list[tuple[str, bytes]] = []
+    following: list[str] = []
+    planted = 0
+    while (following or order) and planted <= max(limits.AUDIT_SEALS_UNNAMED_MAX, 2 * (len(found) - planted)):
+        name = following.pop() if following else order.pop()
+        if waiting.pop(name, None) is None:
+            continue
+        data = check.read(name)
+        if data is None:
+            continue
+        found.append((name, data))
+        seal = chain.open_seal(name, data, authority)
+        if isinstance(seal, chain.SealFinding):
+            planted += bool(seal.refused)
+            continue
+        before = by_place.get((seal.chain, seal.sequence - 1, seal.previous))
+        following += [before] if before in waiting else []
+    check.unread += len(waiting)
+    return found
 
 
 def _state_of(finding: chain.SealFinding) -> ProofState:

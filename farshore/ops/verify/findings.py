@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import random
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from farshore import limits
 from farshore.audit.rows import Against, ProofRow, ProofState
 from farshore.check_results import CheckMethod, ReplicaReading
 from farshore.errors import BucketNotFound, Corrupt, FarshoreError, NotFound
@@ -66,6 +68,18 @@ class ReplicaCheck:
         """Note objects that do not count, each with the reason, and how many names were left unread."""
         self.refused.update(reasons)
         self.unread += unread
+
+    def choose(self, listed: Iterable[str], known: Container[str]) -> list[str]:
+        """Return the objects of one kind to read: those that are known, and of all others a bounded number by chance.
+
+        Anybody who may put objects can list any number of the others. Those that are left out are counted as unread.
+        """
+        every = list(listed)
+        chosen = [name for name in every if name in known]
+        others = [name for name in every if name not in known]
+        number = min(len(others), max(limits.UNKNOWN_OBJECTS_MAX, 2 * len(chosen)))
+        self.unread += len(others) - number
+        return chosen + (others if number == len(others) else random.sample(others, number))
 
     def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
         """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""

@@ -31,12 +31,17 @@ class ReadingPlan:
 
 
 def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, clock: Clock) -> ReadingPlan:
-    """Return the packs to read of those that a replica lists: all of them, none, or the share whose turn it is."""
-    put_utc = {
-        name: check.put_utc.get(name)
-        for name in check.sizes
-        if names.parse_pack(name) and name not in check.archived  # they are whole, and cannot be read now
-    }
+    """Return the packs to read of those that a replica lists: all of them, none, or the share whose turn it is.
+
+    Of packs that no snapshot needs a bounded number is among them, because anybody may have put them.
+    """
+    listed = [name for name in check.sizes if names.parse_pack(name)]
+    needed: set[str] = set()
+    if percent > 0 and len(listed) > limits.UNKNOWN_OBJECTS_MAX:
+        for needs in check.needs.values():
+            needed.update(names.pack(pack.pack_id) for pack in needs.packs)
+        listed = check.choose(listed, needed)
+    put_utc = {name: check.put_utc.get(name) for name in listed if name not in check.archived}  # not readable now
     if percent >= FULL or not put_utc:
         return ReadingPlan(sorted(put_utc), put_utc)
     if percent <= 0:

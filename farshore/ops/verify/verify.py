@@ -235,7 +235,7 @@ def _fill(
     damaged = {item.snapshot_id for item in read.bad if item.hash not in check.forgotten}
     check.listed = {one.snapshot for one in check.commits} | damaged
     check.note_refused({item.name: why.reason.value for item, why in read.refused.items()}, len(read.unread))
-    check_slots(check)
+    check_slots(repository, check)
     check_log(repository, check)
     for commit in check.commits:
         check_snapshot(repository, check, commit, reader)
