@@ -209,6 +209,7 @@ LOG_ENTRY_BYTES_MAX = 1 * MIB  # of the owner log: a revocation that accepts 10,
 HEADER_BYTES_MAX = 64 * KIB
 PAST_OWNERS_MAX = 16  # in the history of a header, which is made where the owner key is lost
 LOG_ENTRIES_OF_NUMBER_MAX = 64  # read of one number; one is right, and a fork has two: the others were planted
+LOG_NUMBERS_AT_ONCE = 4  # read before it is looked whether any of them counts: what follows others was planted
 SLOTS_READ_MAX = 256  # of one replica; more were planted
 SLOT_BYTES_MAX = 64 * KIB  # of a key slot, some 9 KiB with its two signatures
 

@@ -1,5 +1,6 @@
 """Where a command's words go: results to standard output, everything else to standard error.
 
+Names of sources, files and hosts are those that somebody else chose, so no line has characters that move a cursor.
 With `--json` standard output carries records alone, one JSON object per line, errors and warnings included.
 """
 
@@ -11,7 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
 
-from farshore.cli.wording import Record, encode_record, error_record, record_of, shown_text, unasked_fields
+from farshore.cli.wording import (
+    Record,
+    encode_record,
+    error_record,
+    record_of,
+    shown_lines,
+    shown_text,
+    unasked_fields,
+)
 from farshore.errors import Failure
 
 if TYPE_CHECKING:
@@ -104,7 +113,7 @@ class Output:
     def line(self, text: str = "") -> None:
         """Print a line for people; nothing with `--json`."""
         if not self.json:
-            self.stdout.write(f"{text}\n")
+            self.stdout.write(f"{shown_lines(text)}\n")
 
     def lines(self, texts: Iterable[str]) -> None:
         """Print lines for people; nothing with `--json`."""
@@ -147,7 +156,7 @@ class Output:
     def _aside(self, text: str) -> None:
         """Write to standard error after what standard output has so far: a log of both reads in order."""
         self.stdout.flush()
-        self.stderr.write(f"{text}\n")
+        self.stderr.write(f"{shown_lines(text)}\n")
         self.stderr.flush()
 
     def table(

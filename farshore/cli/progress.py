@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from farshore.cli import Invocation
 from farshore.cli.output import Output
 from farshore.cli.wire import Moved, Rate, Wire, time_left
-from farshore.cli.wording import human_bytes, shown_text
+from farshore.cli.wording import human_bytes, shown_lines, shown_text
 from farshore.clock import Clock
 from farshore.plural import count_of
 
@@ -150,7 +150,7 @@ class LineReporter(_Paced):
 
     def _write(self, moved: str) -> None:
         parts = [*map(describe, self.latest.values()), *([moved] if moved else [])]
-        self.output.stderr.write(f"{'; '.join(parts)}\n")
+        self.output.stderr.write(f"{shown_lines('; '.join(parts))}\n")
         self.output.stderr.flush()
 
 

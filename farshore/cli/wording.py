@@ -110,6 +110,13 @@ def shown_text(text: str) -> str:
     return "".join(one if one.isprintable() else _escape(one) for one in text)
 
 
+def shown_lines(text: str) -> str:
+    """Return lines that a terminal shows as they are: as `shown_text`, but for line ends and tabs."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in "\n\t" else _escape(one) for one in text)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

@@ -91,11 +91,7 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
     reading = _Reading(repository)
     if remembered is not None:
         _read_back(reading, holders, remembered)
-    chosen, unread = _choose(holders)
-    for name in chosen:
-        data = reading.read(name, holders[name])
-        if data is not None:
-            reading.objects[name] = data
+    unread = _read_forth(reading, holders, remembered)
     wanted = named_lists(reading.objects)
     lists: dict[str, bytes] = {}
     if wanted:  # few logs have a revocation of so many commits: the others cost no second listing
@@ -200,8 +196,8 @@ def _read_back(reading: _Reading, holders: Mapping[str, list[str]], head: LogHea
             return
 
 
-def _choose(holders: Mapping[str, list[str]]) -> tuple[list[str], int]:
-    """Return the names of entries to read, up to the first number that nobody lists, and how many are left out.
+def _read_forth(reading: _Reading, holders: Mapping[str, list[str]], remembered: LogHead | None) -> int:
+    """Read the entries of each number, up to the first one without any that counts; return how many names are left.
 
     Of one number those that most replicas list are read first.
     """
@@ -210,13 +206,26 @@ def _choose(holders: Mapping[str, list[str]]) -> tuple[list[str], int]:
         parsed = names.parse_log_entry(name)
         if parsed is not None and parsed[0] != LATER_HEADER:
             by_number.setdefault(parsed[0], []).append(name)
-    chosen: list[str] = []
+    left = sum(map(len, by_number.values()))
     number = 1
     while number in by_number:
         of_number = sorted(by_number[number], key=lambda name: (-len(holders[name]), name))
-        chosen += of_number[: limits.LOG_ENTRIES_OF_NUMBER_MAX]
+        chosen = of_number[: limits.LOG_ENTRIES_OF_NUMBER_MAX]
+        left -= len(chosen)
+        for name in chosen:
+            if (data := reading.read(name, holders[name])) is not None:
+                reading.objects[name] = data
+        is_settled = number + 1 not in by_number or (remembered is not None and number < remembered.number)
+        if not is_settled and number % limits.LOG_NUMBERS_AT_ONCE == 0 and not _any_counts(reading, chosen, remembered):
+            break
         number += 1
-    return chosen, sum(len(of_number) for of_number in by_number.values()) - len(chosen)
+    return left
+
+
+def _any_counts(reading: _Reading, entries: Iterable[str], remembered: LogHead | None) -> bool:
+    """Whether an entry of those read is one of the log: what follows others was planted, too."""
+    state = read_log(eras_of(reading.repository.header), reading.objects, remembered)
+    return not {name for name in entries if name in reading.objects} <= {one.name for one in state.refused}
 
 
 def named_lists(entries: Mapping[str, bytes]) -> list[AcceptedList]:

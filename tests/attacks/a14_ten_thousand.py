@@ -123,7 +123,7 @@ class Crowd(Stranger):  # type: ignore[misc]
         }
         data = self.signed(
             "lease", f"leases/{lease}/000000", format="farshore-lease", beat=0, started_utc=MOMENT,
-            expires_utc="2100-01-01T00:00:00.000000Z", host="{}", **value,
+            expires_utc="2100-01-01T00:00:00.000000Z", **value,
         )  # fmt: skip
         return f"leases/{lease}/000000", data
 
