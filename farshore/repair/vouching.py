@@ -76,7 +76,8 @@ class Vouching:
     def _unsigned(self, read: Collection[str], listed: Mapping[str, Collection[str]]) -> set[str]:
         """Return those of these objects that nobody who may make them signed, and those that are too many to be read.
 
-        An object that was refused is remembered, so that each heal reads others. What most replicas list is read first.
+        An object that was refused is remembered, so that each heal reads others. Those that most replicas list are read
+        first.
         """
         head = self._repository.trust.head
         refused = RefusedObjects(self._repository.cache, head.hash if head is not None else "", "unsigned")

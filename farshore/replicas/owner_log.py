@@ -223,7 +223,7 @@ def _read_forth(reading: _Reading, holders: Mapping[str, list[str]], remembered:
 
 
 def _any_counts(reading: _Reading, entries: Iterable[str], remembered: LogHead | None) -> bool:
-    """Whether an entry of those read is one of the log: what follows others was planted, too."""
+    """Whether an entry of those read is one of the log, so that others may follow it."""
     state = read_log(eras_of(reading.repository.header), reading.objects, remembered)
     return not {name for name in entries if name in reading.objects} <= {one.name for one in state.refused}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from blake3 import blake3
 
 from farshore import limits
 from farshore.audit.rows import Against, ProofRow, ProofState
@@ -40,6 +41,7 @@ class ReplicaCheck:
     """The findings at one replica. Filled by one thread."""
 
     replica: Replica
+    draw: bytes = b""  # of this check: decides which of too many objects are read
     forgotten: Collection[str] = ()  # hashes of commits that count no more
     sizes: dict[str, int] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)  # snapshots with a commit there that counts, or is damaged
@@ -79,7 +81,9 @@ class ReplicaCheck:
         others = [name for name in every if name not in known]
         number = min(len(others), max(limits.UNKNOWN_OBJECTS_MAX, 2 * len(chosen)))
         self.unread += len(others) - number
-        return chosen + (others if number == len(others) else random.sample(others, number))
+        if number < len(others):
+            others.sort(key=lambda name: blake3(self.draw + name.encode(errors="surrogateescape")).digest())
+        return chosen + others[:number]
 
     def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
         """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""

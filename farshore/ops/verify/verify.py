@@ -195,7 +195,7 @@ def _check_replica(
     run: Run,
 ) -> ReplicaCheck:
     """Check one replica; what keeps it from being checked to the end is kept in `error`."""
-    check = ReplicaCheck(replica, forgotten)
+    check = ReplicaCheck(replica, run.clock.random_bytes(16), forgotten)
     try:
         _fill(repository, check, reader, proof, verdicts, read_data_percent, run)
     except (StoreUnavailable, StorePaused, StoreDenied, BucketNotFound) as error:
