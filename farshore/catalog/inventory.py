@@ -61,6 +61,7 @@ class Inventory:
     named: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     named_by: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     orphans: Mapping[str, FragmentEntry] = field(default_factory=dict)  # that a killed run of this host left
+    folds: Mapping[str, Collection[str]] = field(default_factory=dict)  # fragment -> folds that supersede it
     own_fragments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of this party -> what each supersedes
     failed: dict[str, FarshoreError] = field(default_factory=dict)
     incomplete: dict[str, FarshoreError] = field(default_factory=dict)  # replicas that lost packs of their snapshots
@@ -94,12 +95,13 @@ class Inventory:
         return [(one, sizes[one]) for one in chosen]
 
     def fragments_naming(self, replica: str, pack_ids: Sequence[str]) -> list[str]:
-        """Return every fragment that a replica listed and that names one of these packs."""
+        """Return every fragment that a replica listed, that names one of these packs, and that has no fold there."""
         rows = self.listed.find(pack_ids)
         chosen = np.zeros(len(self.listed), dtype=bool)
         chosen[rows[rows != ABSENT]] = True
         named_by = self._fragment_ids(self.named_by[chosen[self.named]])
-        return [one for one in named_by if one in self.fragments[replica]]
+        listed = self.fragments[replica]
+        return [one for one in named_by if one in listed and listed.keys().isdisjoint(self.folds.get(one, ()))]
 
     def _fragment_ids(self, numbers: Table) -> list[str]:
         """Return the fragments of these numbers, each once, in order. `np.unique` would load masked arrays for it."""
@@ -167,10 +169,11 @@ def take_inventory(
             incomplete[name] = wrong
         elif wrong is not None:
             failed[name] = wrong
+    folds = {one: found for one in fragment_ids if (found := fragment_reader.folds_of(one))}
     orphans = builder.adopt_orphans(repository, by_name, needed) if adopting else {}
     return Inventory(
         listed, fragments, fragment_ids, ChunkIndex(builder.join.finish()), builder.numbers,
-        *builder.naming(), orphans, builder.own, failed, incomplete,
+        *builder.naming(), orphans, folds, builder.own, failed, incomplete,
     )  # fmt: skip
 
 
@@ -210,7 +213,8 @@ class _InventoryBuilder:
         own = fragment is not None and self._trust.is_own(fragment.signature.signer)
         if fragment is not None and own:
             self.own[fragment_id] = tuple(one.hex() for one in fragment.superseded)
-        for replica, listed in self._fragments.items() if own else ():
+        promises = own and not (fragment and fragment.superseded)  # a fold may be put late, after a prune of its packs
+        for replica, listed in self._fragments.items() if promises else ():
             if fragment_id in listed:
                 self.expect(replica, footers.pack_ids[reusable], footers.pack_bytes[reusable])
         self._join_new(opened, reusable)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from farshore.catalog import list_commits, read_commits
 from farshore.catalog.approvals import read_approval_objects
-from farshore.catalog.fragments import open_cached
 from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_needs
 from farshore.catalog.notes import read_note_objects
 from farshore.catalog.signed_commits import Refusal
@@ -23,14 +22,13 @@ from farshore.catalog.verdicts import read_verdict_objects
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
 from farshore.format import names
 from farshore.format.commit import CommitHead
-from farshore.format.footers import PACK_ID_DTYPE
-from farshore.format.fragments import decode_fragment
 from farshore.format.names import CommitName, parse_commit
 from farshore.format.object_kinds import Kind
 from farshore.index import ABSENT
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Union
 from farshore.repair.vouching import VOUCHED_KINDS, Vouching
+from farshore.repair.withholding import Withholding
 from farshore.replicas.repository import Replica, Repository
 from farshore.trust.order import Place
 
@@ -93,34 +91,9 @@ class NeededObjects:
         parts.update(self._approvals(union))
         strangers = Vouching(self._repository, self._replicas).strangers(_doubtful(union, needed_packs))
         sizes = {name: _settled(said, union.sizes(name).values()) for name, said in claims.items()}
-        withheld = {replica: self._withheld(union, replica, needed_packs) for replica in union.pruned}
+        withhold = Withholding(self._repository, self._replicas, union, needed_packs)
+        withheld = {replica: withhold.from_replica(replica) for replica in union.pruned}
         return Expected(sizes, lost, parts - self.withheld, strangers, withheld)
-
-    def _withheld(self, union: Union, replica: str, needed: npt.NDArray[np.bool_]) -> set[str]:
-        """Return what a replica that was pruned lacks and is not to get: it would be garbage there once more.
-
-        Those are packs that nothing needs, and fragments with such packs, which promise them.
-        """
-        rows = np.arange(len(union.packs))
-        there = union.packs.sizes_at(replica, rows) != ABSENT
-        found = {names.pack(union.packs.pack_id(int(row))) for row in rows[~there & ~needed]}
-        for name, sizes in union.others.items():
-            if kind_of(name) is not Kind.FRAGMENT or replica in sizes:
-                continue
-            at = union.packs.find(self._packs_of(name, sizes))
-            if (at == ABSENT).any() or not (there[at] | needed[at]).all():
-                found.add(name)
-        return found
-
-    def _packs_of(self, fragment: str, holders: Iterable[str]) -> npt.NDArray[np.void]:
-        """Return the packs that a fragment names; none where it cannot be read."""
-        for holder in holders:
-            try:
-                found = open_cached(self._repository, self._replicas[holder], fragment, decode_fragment)
-            except CACHED_READ_ERRORS:
-                continue
-            return np.frombuffer(b"".join(one.pack_id for one in found.entries), PACK_ID_DTYPE)
-        return np.zeros(0, PACK_ID_DTYPE)
 
     def _tombstones(self, union: Union) -> Collection[str]:
         """Return the tombstones and counter-objects that a maintainer signed; any other is not spread."""

@@ -6,7 +6,7 @@ once it was seen that the fold has every pack of it that stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,10 +28,15 @@ from farshore.stores.base import ObjectInfo
 
 @dataclass
 class FragmentPlan:
-    """The fragments of a replica that go. `naming`: those that name packs which go; `folded`: those of a fold."""
+    """The fragments of a replica that go. `naming`: those that name packs which go; `folded`: those of a fold.
+
+    `locked`: those that their locks keep, with the packs among `unneeded` that they name.
+    """
 
     naming: list[ObjectInfo] = field(default_factory=list)
     folded: list[ObjectInfo] = field(default_factory=list)
+    locked: list[ObjectInfo] = field(default_factory=list)
+    unneeded: Table = field(default_factory=lambda: np.zeros(0, PACK_ID_DTYPE))
 
     @property
     def going(self) -> list[ObjectInfo]:
@@ -73,93 +78,88 @@ class FragmentReader:
 def plan_fragments(repository: Repository, replica: Replica, garbage: Garbage) -> FragmentPlan:
     """Return the fragments that go with these packs. Packs that a locked fragment names are let stay."""
     reader = FragmentReader(repository, replica)
-    plan = FragmentPlan()
-    superseded: dict[bytes, list[ObjectInfo]] = {}
+    plan = FragmentPlan(unneeded=garbage.packs.ids)
     listed = reader.listed()
-    for info in listed:
-        fragment = reader.read(info)
-        if fragment is None:
-            continue
-        for one in fragment.superseded:
-            superseded.setdefault(one, []).append(info)
-        if SortedIds(garbage.packs.ids).any_of(fragment):
-            plan.naming.append(info)
-    locked = are_locked(replica, plan.naming)
-    for info, is_locked in zip(plan.naming, locked, strict=True):
-        if is_locked and (fragment := reader.read(info)) is not None:
+    unneeded = IdSet([plan.unneeded.tobytes()])
+    naming = [info for info in listed if (one := reader.read(info)) is not None and _names_any(one, unneeded)]
+    plan.locked = [info for info, locked in zip(naming, are_locked(replica, naming), strict=True) if locked]
+    for info in plan.locked:
+        if (fragment := reader.read(info)) is not None:
             garbage.keep(IdSet([_ids(fragment).tobytes()]).among(garbage.packs.ids))
-    going = SortedIds(garbage.packs.ids)
-    if any(locked):
-        plan.naming = [one for one in plan.naming if (found := reader.read(one)) is not None and going.any_of(found)]
+    going = IdSet([garbage.packs.ids.tobytes()])
+    plan.naming = [one for one in naming if (found := reader.read(one)) is not None and _names_any(found, going)]
     named = {one.name for one in plan.naming}
-    candidates = [one for one in listed if _digest(one) in superseded and one.name not in named]
-    folded = list(_folded(reader, candidates, superseded, named))
+    folded = list(_folded(reader, [one for one in listed if one.name not in named], plan.naming))
     plan.folded = [one for one, is_locked in zip(folded, are_locked(replica, folded), strict=True) if not is_locked]
     return plan
 
 
-def _folded(
-    reader: FragmentReader, candidates: Iterable[ObjectInfo], superseded: dict[bytes, list[ObjectInfo]], named: set[str]
+def supersede_locked(repository: Repository, replica: Replica, plan: FragmentPlan) -> None:
+    """Put for each fragment that its lock keeps one without the packs that nothing needs.
+
+    Then no writer extends that lock any more, so fragment and packs go once it ends.
+    """
+    unneeded = IdSet([plan.unneeded.tobytes()])
+    for info in plan.locked:
+        fragment = FragmentReader(repository, replica).read(info)
+        if fragment is not None:
+            _put_without(repository, replica, info, fragment, unneeded)
+
+
+def supersede(
+    repository: Repository, replica: Replica, condemned: Iterable[ObjectInfo], going: Table, unneeded: Table
 ) -> Iterator[ObjectInfo]:
-    """Yield the fragments whose packs are all in one fold that stays."""
-    gone: set[str] = set()
-    for info in candidates:
+    """Put for each of these fragments that names packs which go one with those in use; yield those that may go then.
+
+    The new one is read back before its predecessor is yielded. So are those yielded that a fold has; those whose packs
+    were all rescued are not. Repeatable: the same packs give the same fragment.
+    """
+    reader, gone = FragmentReader(repository, replica), IdSet([going.tobytes()])
+    unused = IdSet([going.tobytes(), unneeded.tobytes()])
+    whole: list[ObjectInfo] = []
+    for info in condemned:
         fragment = reader.read(info)
-        if fragment is None:
-            continue
-        for fold in superseded[_digest(info)]:
-            there = reader.read(fold) if fold.name not in named and fold.name not in gone else None
-            if there is not None and IdSet([_ids(there).tobytes()]).among(_ids(fragment)).all():
+        if fragment is not None and not _names_any(fragment, gone):
+            whole.append(info)
+        elif fragment is not None:
+            _put_without(repository, replica, info, fragment, unused)
+            yield info
+    yield from _folded(reader, whole, ())
+
+
+def _folded(
+    reader: FragmentReader, candidates: Sequence[ObjectInfo], leaving: Iterable[ObjectInfo]
+) -> Iterator[ObjectInfo]:
+    """Yield the fragments whose packs are all in one fold that stays: it is neither yielded nor leaves."""
+    superseded: dict[bytes, list[ObjectInfo]] = {}
+    for info in reader.listed() if candidates else ():
+        for one in fragment.superseded if (fragment := reader.read(info)) is not None else ():
+            superseded.setdefault(one, []).append(info)
+    gone = {one.name for one in leaving}
+    for info in candidates:
+        fragment = reader.read(info) if _digest(info) in superseded else None
+        for fold in superseded[_digest(info)] if fragment is not None else ():
+            there = reader.read(fold) if fold.name not in gone else None
+            if there is not None and fragment and IdSet([_ids(there).tobytes()]).among(_ids(fragment)).all():
                 gone.add(info.name)
                 yield info
                 break
 
 
-def supersede(
-    repository: Repository, replica: Replica, naming: Iterable[ObjectInfo], going: Table
-) -> Iterator[ObjectInfo]:
-    """Put for each of these fragments one with its packs that stay; yield those that may go then.
-
-    The new one is read back before its predecessor is yielded. Repeatable: the same packs give the same fragment.
-    """
-    reader, keys = FragmentReader(repository, replica), repository.writing_keys()
-    gone = SortedIds(going)
-    for info in naming:
-        fragment = reader.read(info)
-        if fragment is None:
-            continue
-        stays = [one for one in fragment.entries if not gone.has(one.pack_id)]
-        if len(stays) == len(fragment.entries):
-            continue  # its packs were rescued
-        if stays:
-            body = make_fragment(stays, keys, sorted({_digest(info), *fragment.superseded}))
-            name = names.fragment(names.hash_of(body))
-            replica.store.put(name, body)
-            if replica.store.get(name, bytes_max=len(body)) != body:
-                raise StateUnknown(f"{replica.name} does not return {name} as it was written")
-        yield info
+def _put_without(repository: Repository, replica: Replica, info: ObjectInfo, fragment: Fragment, gone: IdSet) -> None:
+    """Put a fragment with the packs of another one that stay, if there are any, and read it back."""
+    stays = [one for one in fragment.entries if one.pack_id not in gone]
+    if not stays:
+        return
+    body = make_fragment(stays, repository.writing_keys(), sorted({_digest(info), *fragment.superseded}))
+    name = names.fragment(names.hash_of(body))
+    replica.store.put(name, body)
+    if replica.store.get(name, bytes_max=len(body)) != body:
+        raise StateUnknown(f"{replica.name} does not return {name} as it was written")
 
 
-class SortedIds:
-    """Look-ups in ids that are sorted already."""
-
-    def __init__(self, ids: Table) -> None:
-        self._ids = ids
-
-    def any_of(self, fragment: Fragment) -> bool:
-        """Whether a fragment names one of them."""
-        return bool(self._among(_ids(fragment)).any())
-
-    def has(self, one: bytes) -> bool:
-        """Whether one is among them."""
-        return bool(self._among(np.frombuffer(one, PACK_ID_DTYPE))[0])
-
-    def _among(self, wanted: Table) -> Table:
-        if not len(self._ids):
-            return np.zeros(len(wanted), dtype=bool)
-        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
-        found: Table = self._ids[at] == wanted
-        return found
+def _names_any(fragment: Fragment, packs: IdSet) -> bool:
+    return bool(packs.among(_ids(fragment)).any())
 
 
 def _ids(fragment: Fragment) -> Table:

@@ -15,8 +15,9 @@ import numpy as np
 from farshore import limits
 from farshore.errors import ApprovalMissing, FarshoreError, PruneRefused
 from farshore.format import names
+from farshore.format.footers import PACK_ID_DTYPE
 from farshore.format.plan import PlanPart, PlanState
-from farshore.ops.prune.fragments import FragmentPlan, plan_fragments, supersede
+from farshore.ops.prune.fragments import FragmentPlan, plan_fragments, supersede, supersede_locked
 from farshore.ops.prune.garbage import Garbage, find_garbage, keep_keys_in_use, list_planned
 from farshore.ops.prune.id_set import Table
 from farshore.ops.prune.leases import settle_leases, young_after
@@ -59,6 +60,7 @@ class ReplicaPrune:
         self._leases: list[ListedLease] = []
         self._distinguishes = True
         self._number = 0
+        self._unneeded: Table = np.zeros(0, PACK_ID_DTYPE)  # packs, those included that a lock lets stay
         self._ends_s = (
             run.clock.monotonic_s() + options.max_time.total_seconds() if options.max_time is not None else None
         )
@@ -103,6 +105,8 @@ class ReplicaPrune:
         if self._options.dry_run:
             self.outcome = replace(self.outcome, state=PruneState.PLANNED)
             return
+        self._unneeded = fragments.unneeded
+        supersede_locked(self._repository, self._replica, fragments)
         if not garbage.amount.objects and not fragments.going and self._settles_little():
             self._close_abandoned(plans)
             return
@@ -217,7 +221,9 @@ class ReplicaPrune:
         self.outcome = replace(self.outcome, rescued=spared)
         sweeper = self._sweeper(part.number)
         sweeper.delete(_below(others, names.SNAPSHOTS))
-        sweeper.delete(list(supersede(self._repository, self._replica, _below(others, names.FRAGMENTS), packs.ids)))
+        unneeded = self._unneeded[~roots.needs_packs(self._unneeded)]
+        fragments = _below(others, names.FRAGMENTS)
+        sweeper.delete(list(supersede(self._repository, self._replica, fragments, packs.ids, unneeded)))
         sweeper.delete(packs.infos())
         sweeper.delete(_below(others, names.DATA_KEYS, names.RUNS))
 

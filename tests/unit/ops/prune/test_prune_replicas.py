@@ -17,7 +17,7 @@ from farshore.format import names
 from farshore.ops.prune.outcome import PruneOptions
 from farshore.ops.prune.prune import prune_repository
 from farshore.ops.retain.unforget import unforget_snapshot
-from farshore.repair.needed_objects import NeededObjects
+from farshore.repair.withholding import Withholding
 from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.plans import read_condemned
 from farshore.run import Run
@@ -67,7 +67,7 @@ def test_a_heal_brings_no_garbage_back(engine: Engine) -> None:
 
 
 def test_without_that_rule_it_does(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NeededObjects, "_withheld", lambda *_: set())
+    monkeypatch.setattr(Withholding, "from_replica", lambda *_: set())
     first, *kept = ids(engine)
     forget(engine, first)
     prune(engine, even_last=True, replica="a")
