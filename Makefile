@@ -82,6 +82,10 @@ bench: environment peers ## Measure beside restic, Borg and others, an hour on a
 bench-versions: environment ## Measure beside another version of Farshore (OLD=path of its program, VERSIONS_ARGS="--help" tells more)
 	$(python) -m tests.benchmarks.versions --old $(OLD) $(VERSIONS_ARGS)
 
+.PHONY: bench-prune
+bench-prune: environment ## Measure memory, requests and time of a prune at 10,000, 100,000 and 1,000,000 packs (PRUNE_ARGS="10000")
+	$(python) -m tests.benchmarks.prune $(PRUNE_ARGS)
+
 .PHONY: bench-scale
 bench-scale: environment ## Measure how time and memory grow with entries and chunks (SCALE_ARGS="--help" tells more)
 	$(python) -m tests.benchmarks.scale $(SCALE_ARGS)
