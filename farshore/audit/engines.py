@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import importlib
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,13 +23,15 @@ from farshore.aside import run_aside
 from farshore.audit.cache import columns_file, data_files
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.tables import arrow_schema
-from farshore.audit.views import VIEWS
+from farshore.audit.views import VIEWS, reads_of
 from farshore.errors import Bug, QueryInvalid, ToolUnavailable
 from farshore.extras import needed_extra
 
 if TYPE_CHECKING:
     import duckdb
 
+_WORD = re.compile(r"\w+")
+_OF_THE_CATALOG = ("duckdb_", "information_schema", "pg_", "pragma", "show", "sqlite_")  # words that list names
 _CHDB_UNREADABLE = ("INCORRECT_DATA", "PARQUET_EXCEPTION", "CANNOT_EXTRACT_TABLE_STRUCTURE", "CANNOT_READ_ALL_DATA")
 
 
@@ -69,8 +72,13 @@ def _places(root: Path, table: str, tables: Collection[str]) -> list[str]:
     return [glob.escape(str(columns_file(root, table))), *([pattern] if pattern else [])]
 
 
-def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path, tables: Collection[str]) -> None:
+def _define_duckdb(
+    connection: duckdb.DuckDBPyConnection, root: Path, tables: Collection[str], names: Collection[str]
+) -> None:
+    """Define tables and views of these names. Each table costs a look at the columns of its files."""
     for table, schema in TABLES.items():
+        if table not in names:
+            continue
         columns = ", ".join((*(column.name for column in schema.columns), PARTITION_COLUMN))
         places = ", ".join("'" + place.replace("'", "''") + "'" for place in _places(root, table, tables))
         connection.execute(  # names of ours and escaped paths
@@ -78,7 +86,20 @@ def _define_duckdb(connection: duckdb.DuckDBPyConnection, root: Path, tables: Co
             f"hive_partitioning=true, hive_types={{'{PARTITION_COLUMN}': DATE}})"
         )
     for name, view in VIEWS.items():
-        connection.execute(f"CREATE VIEW {name} AS {view.sql}")
+        if name in names:
+            connection.execute(f"CREATE VIEW {name} AS {view.sql}")
+
+
+def names_needed(sql: str) -> frozenset[str]:
+    """Return the tables and views that a statement can ask, or all where it may ask what there is. By word, not parsed.
+
+    A name that is built at run time is refused before (`statements.check_read_only`).
+    """
+    words = {word.lower() for word in _WORD.findall(sql)}
+    named = words & (TABLES.keys() | VIEWS.keys())
+    if not named or any(word.startswith(_OF_THE_CATALOG) for word in words):
+        return frozenset((*TABLES, *VIEWS))
+    return frozenset(read for name in named for read in reads_of(name))
 
 
 def _run_duckdb(root: Path, sql: str, tables: Collection[str]) -> QueryTable:
@@ -115,7 +136,7 @@ def _asked_duckdb(root: Path, sql: str, tables: Collection[str]) -> Iterator[duc
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
         try:
-            _define_duckdb(connection, root, tables)
+            _define_duckdb(connection, root, tables, names_needed(sql))
             yield run_aside(lambda: connection.execute(sql), stop=connection.interrupt)
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error

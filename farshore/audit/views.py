@@ -275,3 +275,10 @@ def tables_of(name: str) -> frozenset[str]:
     if name not in VIEWS:
         return frozenset((name,))
     return frozenset(table for read in VIEWS[name].reads for table in tables_of(read))
+
+
+def reads_of(name: str) -> frozenset[str]:
+    """Return the tables and views that a table or view reads, through other views too, with itself."""
+    if name not in VIEWS:
+        return frozenset((name,))
+    return frozenset((name, *(read for one in VIEWS[name].reads for read in reads_of(one))))

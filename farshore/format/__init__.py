@@ -28,6 +28,7 @@ from farshore.model import ED25519_SIGNATURE_BYTES, ML_DSA_65_SIGNATURE_BYTES, S
 JsonObject = dict[str, Any]
 HASH_BYTES = 32
 TRAILER_BYTES = SIGNER_ID_BYTES + ED25519_SIGNATURE_BYTES
+_HEX_DIGITS = frozenset("0123456789abcdef")
 _PARTS = ({"ed25519", "signer"}, {"ed25519", "ml_dsa_65", "signer"})
 
 
@@ -161,7 +162,7 @@ def decode_trailer(data: bytes, what: str) -> Signature:
 
 def is_hex(text: object, count: int) -> bool:
     """Whether a value is text of `count` bytes in lower hex digits."""
-    return isinstance(text, str) and len(text) == 2 * count and all(digit in "0123456789abcdef" for digit in text)
+    return isinstance(text, str) and len(text) == 2 * count and _HEX_DIGITS.issuperset(text)
 
 
 def decode_log(value: JsonObject) -> tuple[int, str]:

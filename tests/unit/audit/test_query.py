@@ -13,12 +13,12 @@ import pytest
 
 from farshore.audit import names
 from farshore.audit.cache import cache_root
-from farshore.audit.engines import QueryTable
+from farshore.audit.engines import QueryTable, names_needed
 from farshore.audit.query import TablesAt, query
 from farshore.audit.recorder import AuditRecorder
 from farshore.audit.rows import CopyRow, CopyState
 from farshore.audit.schema import TABLES
-from farshore.audit.views import VIEWS, tables_of
+from farshore.audit.views import VIEWS, reads_of, tables_of
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -196,6 +196,25 @@ def test_a_file_is_fetched_once_and_only_when_it_is_needed(ask: Ask, store: Mete
     assert _gets(store) == seals + files["runs"]
     ask("SELECT * FROM object_impact")
     assert _gets(store) == seals + files["runs"] + files["needs"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(DISTINCT table_name) FROM information_schema.tables, (SELECT count(*) FROM runs)",
+        "SELECT count(*) FROM duckdb_views() WHERE NOT internal AND view_name NOT IN (SELECT source FROM runs)",
+        "SELECT count(DISTINCT name) FROM sqlite_master WHERE name NOT IN (SELECT source FROM runs)",
+    ],
+)
+def test_a_question_for_names_sees_every_table_and_view(ask: Ask, sql: str) -> None:
+    """Of any other statement only what it names is defined: each definition opens files."""
+    assert ask(sql).rows == [(len(TABLES) + len(VIEWS),)]
+
+
+def test_only_what_a_statement_can_ask_is_defined() -> None:
+    assert names_needed("SELECT * FROM Runs -- and copies") == {"runs", "copies"}
+    assert names_needed('SELECT "READ_UTC" FROM "Replica_Proofs"') == {"replica_proofs", *reads_of("object_proofs")}
+    assert names_needed("SHOW TABLES") == names_needed("SELECT 1") == {*TABLES, *VIEWS}
 
 
 def test_new_files_are_seen(ask: Ask, shelf: Shelf) -> None:
