@@ -111,6 +111,7 @@ class VerifyResult:
     doubts: tuple[DoubtedSnapshot, ...] = ()  # snapshots that count, whatever replica holds them
     unread: Mapping[str, int] = field(default_factory=dict, hash=False)  # by replica, names that nothing signed names
     proven: int = 0  # packs that this run proved first: hosts that share a domain may reuse them
+    cut: tuple[str, ...] = ()  # of the damaged objects, those that were deleted at all replicas
     quarantined: tuple[str, ...] = ()  # packs that this run found to lie: no backup reuses them any more
 
     @property

@@ -253,12 +253,13 @@ class ReplicaRequests:
 class RefusedObject:
     """An object that does not count, because nobody who may vouch for it does; it is shown, never used, never deleted.
 
-    `reason`: one word, as docs/reference/errors.md explains them.
+    `reason`: one word, as docs/reference/errors.md explains them. `detail`: who says what, of what a signer claims.
     """
 
     name: str
     replicas: tuple[str, ...]
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.seal_cache import SealCache
 from farshore.audit.tables import claims_in, decode_groups, encode_empty
 from farshore.errors import ConfigInvalid, FarshoreError, ObjectCorrupt, ObjectNotFound
-from farshore.format.names import hash_of, object_bytes_max
+from farshore.format.names import object_bytes_max
 from farshore.host_resources import CACHE, unusable
 from farshore.limits import AUDIT_DOWNLOADS, AUDIT_FILE_BYTES_MAX
 from farshore.plural import count_of
@@ -169,12 +169,14 @@ class _Syncing:
         lost = (present.keys() & self.evidence.known) - counted.keys() - listed.keys()
         for name in present.keys() - (counted.keys() - refused) - lost:
             _local(self.root, name).unlink(missing_ok=True)
-        gone = sorted((counted.keys() - listed.keys()) | lost)  # of `lost` the seal is gone, too
+        missing = {name for name in counted.keys() - listed.keys() if not counted[name].revoked}
+        gone = sorted(missing | lost)  # of `lost` the seal is gone, too
         if gone:
             # An audit file is never deleted, so its absence is damage and not an answer of fewer rows.
             troubles.append(
                 ObjectNotFound(
-                    f"{count_of(len(gone), 'audit file of it is', 'audit files of it are')} gone, first {gone[0]}",
+                    f"{count_of(len(gone), 'audit file of it is', 'audit files of it are')} gone, first {gone[0]}"
+                    f"{_sealed_by(counted.get(gone[0]))}",
                     "Query another replica with --replica, and run 'farshore verify' on this one.",
                 )
             )
@@ -213,7 +215,7 @@ class _Syncing:
             data = self.store.get(info.name, bytes_max=object_bytes_max(info.name))
             if len(data) != info.size:
                 raise ObjectCorrupt(f"audit file {info.name} has {len(data)} bytes where {info.size} were listed")
-            if len(data) != one.file.bytes or hash_of(data) != one.file.blake3:
+            if not one.is_whole(data):
                 raise ObjectCorrupt(f"audit file {info.name} does not have the bytes that were sealed")
             self._learn(info.name, data)
             if not self.evidence.may_count(info.name):
@@ -222,6 +224,12 @@ class _Syncing:
             return error
         _write(_local(self.root, info.name), data)
         return None
+
+
+def _sealed_by(one: CountedFile | None) -> str:
+    """Return who says that a file was there, as the end of a message."""
+    hosts = sorted({certificates[-1].host for certificates in one.signers}) if one else []
+    return f" (sealed by {', '.join(hosts)})" if hosts else ""
 
 
 def _local(root: Path, name: str) -> Path:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farshore.audit import names
 from farshore.audit.rights import may_claim, may_speak
@@ -43,7 +43,8 @@ class SealFinding:
     `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, refused-seal, missing-seal, forked,
     broken-chain, cut, unsealed-file. `refused`: why an object is none of the evidence, though it is what its name says:
     somebody planted it, or its signer was revoked. Then nothing is damaged. Empty for everything else.
-    `source` and `commit`: of the snapshot that was cut off; empty for all else.
+    `source` and `commit`: of the snapshot that was cut off; empty for all else. `signers`: those by whose seals alone
+    something is wrong.
     """
 
     code: str
@@ -52,14 +53,24 @@ class SealFinding:
     refused: str = ""
     source: str = ""
     commit: str = ""
+    signers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class CountedFile:
-    """An audit file that counts, and the certificates of each signer whose seals name it."""
+    """An audit file that counts, and the certificates of each signer whose seals name it.
 
-    file: SealedFile
+    `sealed`: as seals have it. A thief may seal the file of another with another size; whichever is right counts.
+    `revoked`: every signer was revoked, so that it is not there is only claimed to be a loss.
+    """
+
+    sealed: tuple[SealedFile, ...]
     signers: tuple[tuple[Certificate, ...], ...]
+    revoked: bool = False
+
+    def is_whole(self, data: bytes) -> bool:
+        """Whether these are bytes that somebody sealed."""
+        return any(len(data) == one.bytes and hash_of(data) == one.blake3 for one in self.sealed)
 
     def may_say(self, table: str, claims: Collection[Claim]) -> bool:
         """Whether one of the signers may say all that the rows of the file claim."""
@@ -142,8 +153,12 @@ def _files(seals: Iterable[Seal], trust: TrustState) -> tuple[dict[str, CountedF
             if place not in by_table:
                 by_table[place] = may_speak(certificates, file.name)
             if by_table[place]:
-                before = files[file.name].signers if file.name in files else ()
-                files[file.name] = CountedFile(file, before if certificates in before else (*before, certificates))
+                before = files.get(file.name) or CountedFile((), (), revoked=True)
+                files[file.name] = CountedFile(
+                    before.sealed if file in before.sealed else (*before.sealed, file),
+                    before.signers if certificates in before.signers else (*before.signers, certificates),
+                    before.revoked and seal.signer in trust.revocations,
+                )
             elif place[1]:
                 overreaching.add(file.name)
     return files, frozenset(overreaching - files.keys())
@@ -216,11 +231,12 @@ def verify_seals(
     for chain_id, head in (heads or {}).items():
         chains[chain_id].head = head
     for chain_id, chain in sorted(chains.items()):
-        findings += _check_chain(chain_id, chain)
-    sealed = {file.name: file for seal in counted.seals.values() for file in seal.files}
-    for _, file in sorted(sealed.items()):
-        if finding := _check_file(file, files.get(file.name), read):
-            findings.append(finding)
+        signers = frozenset(seal.signer for links in chain.links.values() for seal in links)
+        findings += [replace(one, signers=signers) for one in _check_chain(chain_id, chain)]
+    sealed = _sealed(counted.seals.values())
+    for name, by_file in sorted(sealed.items()):
+        if finding := _check_file(name, by_file, files.get(name), read):
+            findings.append(replace(finding, signers=frozenset().union(*by_file.values())))
     if settled:
         unsealed = sorted(name for name in files if name not in sealed and not _is_by_itself(name))
         findings += [SealFinding("unsealed-file", name, "no good seal names it") for name in unsealed]
@@ -278,17 +294,30 @@ def _is_by_itself(name: str) -> bool:
     return name.startswith(names.SEALS) or names.parse_delta(name) is not None
 
 
-def _check_file(file: SealedFile, size: int | None, read: Callable[[str], bytes] | None) -> SealFinding | None:
+def _sealed(seals: Iterable[Seal]) -> dict[str, dict[SealedFile, set[str]]]:
+    """Return who sealed what under each name of a file."""
+    found: dict[str, dict[SealedFile, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for seal in seals:
+        for file in seal.files:
+            found[file.name][file].add(seal.signer)
+    return found
+
+
+def _check_file(
+    name: str, sealed: Collection[SealedFile], size: int | None, read: Callable[[str], bytes] | None
+) -> SealFinding | None:
     if size is None:
-        return SealFinding("missing-file", file.name, "a seal names it and the replica does not have it")
-    if size != file.bytes:
-        return SealFinding("altered-file", file.name, f"has {size} bytes where {file.bytes} were sealed")
+        return SealFinding("missing-file", name, "a seal names it and the replica does not have it")
+    fitting = {file.blake3 for file in sealed if file.bytes == size}
+    if not fitting:
+        said = " or ".join(sorted({str(file.bytes) for file in sealed}))
+        return SealFinding("altered-file", name, f"has {size} bytes where {said} were sealed")
     if read is None:
         return None
     try:
-        whole = hash_of(read(file.name)) == file.blake3
+        whole = hash_of(read(name)) in fitting
     except NotFound:
-        return SealFinding("missing-file", file.name, "it is listed and cannot be read")
+        return SealFinding("missing-file", name, "it is listed and cannot be read")
     except Corrupt as error:
-        return SealFinding("altered-file", file.name, error.message)
-    return None if whole else SealFinding("altered-file", file.name, "has other bytes than were sealed")
+        return SealFinding("altered-file", name, error.message)
+    return None if whole else SealFinding("altered-file", name, "has other bytes than were sealed")

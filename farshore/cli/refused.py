@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from farshore.cli.wording import shown_text
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ def warn_refused(output: Output, refused: Iterable[RefusedObject], unread: Mappi
     found = sorted(refused, key=lambda one: one.name)
     for one in found:
         output.record("refused", one)
-    counted = Counter((_is_commit(one), one.reason, one.replicas) for one in found)
+    claims = [one for one in found if one.detail]
+    for detail, count in sorted(Counter(one.detail for one in claims).items()):
+        named = count_of(count, "object")
+        output.warning(f"{named} claimed, in no use and no damage: {shown_text(detail)}", code="claims")
+    counted = Counter((_is_commit(one), one.reason, one.replicas) for one in found if not one.detail)
     for (is_commit, reason, replicas), count in sorted(counted.items()):
         what = ("commit is", "commits are") if is_commit else ("object is", "objects are")
         used = "never used unless asked for with --include-refused" if is_commit else "never used, and not damage"

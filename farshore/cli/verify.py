@@ -17,6 +17,7 @@ from farshore.errors import (
     EXIT_WARNINGS,
     CheckInconclusive,
     ConfigInvalid,
+    HistoryCut,
     RecipientRetired,
     ReplicaEmpty,
     StoreUnavailable,
@@ -214,8 +215,8 @@ COMMAND = Command(
         "paths it touches. Nothing is changed unless --repair asks for it. With --remote nothing is read and no key is "
         "needed: for every object the size and checksum that its provider reports are compared with those sent. A "
         "replica that could not be asked is neither checked nor damaged. The exit code is that of the gravest finding: "
-        "62 damage, 84 a replica that lists no snapshot and others do, 20 a replica that could not be asked, 66 too "
-        "little was seen, 3 warnings."
+        "39 history that was deleted at all replicas, 62 damage, 84 a replica that lists no snapshot and others do, "
+        "20 a replica that could not be asked, 66 too little was seen, 3 warnings."
     ),
     example="farshore verify --remote\nfarshore verify --read-data=5\nfarshore verify --replica vault --read-data",
     add_arguments=add_arguments,
@@ -223,6 +224,7 @@ COMMAND = Command(
     failures=(
         *OPENING,
         StoreUnavailable,
+        HistoryCut,
         VerifyFailed,
         ReplicaEmpty,
         CheckInconclusive,

@@ -33,18 +33,20 @@ def main() -> None:
     what, replica, credential, moment = sys.argv[1:]
     thief = Thief.at(credential, replica)
     if what == "audit":
-        files = (Path(replica) / "audit/snapshots").rglob("*.parquet")
-        found = next(path for path in files if pq.read_metadata(path).num_rows)
-        table = pq.read_table(found, partitioning=None)  # of the thief's own source, or nobody would believe it
+        files = {
+            path: pq.read_table(path, partitioning=None) for path in (Path(replica) / "audit/runs").rglob("*.parquet")
+        }
+        found = next(path for path, rows in files.items() if rows.column("operation").to_pylist() == ["backup"])
+        table = files[found]  # of the thief's own source, or nobody would believe it
         at = table.schema.get_field_index("source_id")
         data = packed(filled(table.set_column(at, "source_id", pa.array([thief.source_id()])), "kind"))
-        name = f"audit/snapshots/{found.parent.name}/{'d' * 32}-{forge.hash_of(data)[:32]}.parquet"
+        name = f"audit/runs/{found.parent.name}/{'d' * 32}-{forge.hash_of(data)[:32]}.parquet"
         thief.seal({name: data}, moment)
     else:
         content = b"x" * 100
         pack, key = thief.pack({thief.chunk_id(content): content}), thief.sealed_key()
         manifest = thief.sealed_object(1, {"dictionary": long_text, "list": long_list, "metadata": columns}[what]())
-        runs = {"manifest": [manifest], "needs": [thief.needs([pack], key, manifest)]}
+        runs = {"manifest": [manifest], "needs": [thief.needs([pack], key)]}
         thief.put(*thief.commit(runs, moment))
     for one, data in thief.made.items():
         forge.put(Path(replica), one, data)

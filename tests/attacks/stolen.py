@@ -224,15 +224,12 @@ class Thief:
         self.put(f"runs/{hash_of(data)}", data)
         return {"blake3": hash_of(data), "bytes": len(data)}
 
-    def needs(self, packs: list[Pack], key: bytes, *runs: Json) -> Json:
-        """Put a needs that names packs whole, a data key, and runs."""
-        data = b"FSND\1\0\0\0" + struct.pack("<IIII", len(packs), 1, len(runs), 0)
+    def needs(self, packs: list[Pack], key: bytes) -> Json:
+        """Put a run of needs that names packs whole, and a data key."""
+        data = b"FSND\1\0\0\0" + struct.pack("<III", len(packs), 1, 0)
         for pack in sorted(packs, key=lambda one: one.id):
             data += bytes.fromhex(pack.id) + struct.pack("<IH", len(pack.data), 0)
-        data += self.key_id + key[8:24] + blake3(key).digest()
-        for run in sorted(runs, key=lambda one: str(one["blake3"])):
-            data += bytes.fromhex(run["blake3"]) + struct.pack("<Q", run["bytes"])
-        return self.run(data)
+        return self.run(data + self.key_id + key[8:24] + blake3(key).digest())
 
     # --- signed texts -------------------------------------------------------------------------------------------------
 
@@ -270,18 +267,18 @@ class Thief:
         out = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, MANIFEST), out, compression="zstd")
         manifest = self.sealed_object(1, out.getvalue())
-        needs = self.needs([pack], key, manifest)
+        needs = self.needs([pack], key)
         runs = changes.pop("runs", {"manifest": [manifest], "needs": [needs]})
         return self.put(*self.commit(runs, now, **changes))
 
-    def seal(self, files: dict[str, bytes], now: str, **changes: Any) -> str:
-        """Put audit files and a seal that names them, the first of a chain of the thief's own; return its name."""
+    def seal(self, files: dict[str, bytes], now: str, *, named: list[Json] | None = None, **changes: Any) -> str:
+        """Put audit files and a seal that names them, or others, the first of a new chain; return its name."""
         for name, data in files.items():
             self.put(name, data)
         value: Json = {
             "format": "farshore-audit-seal", "version": 1, "run_id": os.urandom(16).hex(),
             "chain_id": self.signer_id[:16] + os.urandom(8).hex(), "sequence": 1, "previous": "", "sealed_utc": now,
-            "files": [{"name": n, "bytes": len(files[n]), "blake3": hash_of(files[n])} for n in sorted(files)],
+            "files": named or [{"name": n, "bytes": len(files[n]), "blake3": hash_of(files[n])} for n in sorted(files)],
             "log": self.head, "heads": {"sources": {}, "chains": {}}, "covers": [], **changes,
         }  # fmt: skip
         subject = f"audit/_seals/{value['chain_id']}/{value['sequence']:012d}"

@@ -2,8 +2,9 @@
 
 Holds: the stolen credential of a writer of the domain, and put rights at one replica.
 
-Usage: stolen_claims.py audit|needs|sequence REPLICA CREDENTIAL MOMENT. Prints the names that it put.
+Usage: stolen_claims.py audit|evidence|needs|sequence REPLICA CREDENTIAL MOMENT. Prints the names that it put.
 `audit`: every row of checks, proofs, repairs and runs that is there, 70 years later, with a seal of the thief's.
+`evidence`: a seal of the thief's that names a file which is nowhere, and each file of others with a byte more.
 `needs`: a snapshot whose needs name each pack of the others with a byte more, and packs that nobody has.
 `sequence`: a snapshot of the thief's own source with the highest sequence that there is.
 """
@@ -33,6 +34,13 @@ def main() -> None:
         tables = ("checks", "proofs", "repairs", "runs")
         files = [path for table in tables for path in sorted((Path(replica) / "audit" / table).rglob("*.parquet"))]
         thief.seal(dict(pair for path in files for pair in planted(Path(replica), path, source="home")), moment)
+    elif what == "evidence":
+        sealed = sorted((Path(replica) / "audit").rglob("*.parquet"))
+        day = next(path.parent.relative_to(replica) for path in sealed if "runs" in path.parts)
+        nowhere = f"{day}/{'0' * 32}-{'0' * 32}.parquet"
+        sizes = {str(path.relative_to(replica)): path.stat().st_size + 1 for path in sealed} | {nowhere: 1000}
+        names = [{"name": one, "bytes": sizes[one], "blake3": forge.hash_of(one.encode())} for one in sorted(sizes)]
+        thief.seal({}, moment, named=names)
     elif what == "needs":
         thief.snapshot({b"letter": b"x" * 100}, moment, runs=lie(thief))
     else:
@@ -48,11 +56,10 @@ def lie(thief: Thief) -> forge.Json:
     key = thief.sealed_key()
     packs = {path.name: path.stat().st_size + 1 for path in (thief.replica / "packs").rglob("*/*")}
     packs |= {os.urandom(32).hex(): 1000 for _ in range(3)}
-    data = b"FSND\1\0\0\0" + struct.pack("<IIII", len(packs), 1, 1, 0)
+    data = b"FSND\1\0\0\0" + struct.pack("<III", len(packs), 1, 0)
     for pack_id, size in sorted(packs.items()):
         data += bytes.fromhex(pack_id) + struct.pack("<IH", size, 0)
     data += thief.key_id + key[8:24] + blake3(key).digest()
-    data += bytes.fromhex(manifest["blake3"]) + struct.pack("<Q", manifest["bytes"])
     return {"manifest": [manifest], "needs": [thief.run(data)]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from blake3 import blake3
 
 from farshore.format import fragments, names
 from farshore.format.pack import decode_tail
+from farshore.ops.verify import verify
+from farshore.ops.verify.findings import ReplicaCheck
 from tests.attacks.world import Victim, attack
 
 
@@ -35,12 +38,29 @@ def test_the_fragment_is_of_a_pack_that_nobody_has(victim: Victim) -> None:
     lie(victim)
     victim.stands(before)
     done = victim.run("verify", "--read-data")
-    assert done.code == 62
-    assert {(one["code"], one["snapshots"] == []) for one in done.of("verify")[0]["damaged"]} == {("missing", True)}
-    assert "signed by thief" in done.said
+    assert done.code == 0, "no snapshot needs that pack"
+    assert not done.of("verify")[0]["damaged"]
+    (claim,) = done.of("refused")
+    assert (claim["reason"], "signed by thief" in claim["detail"]) == ("claimed", True)
+    assert "signed by thief" in done.stderr
     assert victim.good("heal").of("heal")[0]["repairs"] == []
     victim.backup()
     victim.stands(before)
+
+
+def test_without_the_question_who_needs_the_pack_verify_is_red_for_ever(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle(checks: Sequence[ReplicaCheck]) -> None:
+        for check in checks:
+            for name, (state, detail) in check.claims.items():
+                check.blame(name, state, detail)
+
+    lie(victim)
+    monkeypatch.setattr(verify, "settle_claims", settle)
+    for _ in range(2):
+        assert victim.run("verify").code == 62
+        victim.run("heal")
 
 
 def test_by_the_hash_of_its_body_alone_the_lie_would_count(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def test_without_the_rule_that_seals_name_files_both_replicas_are_proven_in_70_y
         counted = own(seals, trust, **how)
         everybody = tuple(trust.certificates_ever(one) for one in trust.certificates)
         bodies = {name: (victim.replica("one") / name).read_bytes() for name in planted}
-        files = {n: CountedFile(SealedFile(n, len(d), hash_of(d)), everybody) for n, d in bodies.items()}
+        files = {n: CountedFile((SealedFile(n, len(d), hash_of(d)),), everybody) for n, d in bodies.items()}
         believed: Mapping[str, CountedFile] = {**counted.files, **files}
         return replace(counted, files=believed)
 

@@ -46,5 +46,9 @@ def check_cuts(
         memory=memory,
     )  # fmt: skip
     for one in found:
+        place = audit_names.parse_seal(one.object)
         for check in checks:
+            if place is not None:  # the gap that it leaves before others of its chain
+                check.damaged.pop(audit_names.seal_subject(place.chain, place.sequence), None)
             check.blame(one.object, ProofState.MISSING, f"{one.detail}, and no replica has it")
+            check.cut.add(one.object)

@@ -14,7 +14,9 @@ from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.signed_commits import Refusal
 from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
+from farshore.format.fragments import decode_fragment
 from farshore.format.names import object_bytes_max
+from farshore.ops.verify.claims import CLAIMED
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.repair.object_checks import check_itself
 from farshore.replicas.owner_log import named_lists
@@ -38,6 +40,9 @@ def check_slots(repository: Repository, check: ReplicaCheck) -> None:
                 continue
             slots.decode_slot(data)
         except (Corrupt, Unsupported) as error:
+            if isinstance(error, Corrupt) and names.parse_slot(name) not in repository.trust.slots:
+                check.note_refused({name: Refusal.UNSIGNED.value})  # it never was a slot: somebody planted it
+                continue
             check.blame(name, ProofState.UNDECODABLE, str(error))
     if not listed:
         check.blame(names.SLOTS, ProofState.MISSING, "there is no key slot, so this replica alone cannot be unlocked")
@@ -115,6 +120,10 @@ def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
         try:
             opened = open_fragment(repository.writing_keys(), fragment_id, data)
         except (Corrupt, Unsupported) as error:
+            if isinstance(error, Corrupt) and names.hash_of(data) == fragment_id:  # its maker made it so
+                check.note_refused({name: CLAIMED})
+                check.details[name] = f"{error} {_maker(trust, data)}"
+                continue
             check.blame(name, ProofState.ALTERED, f"{error}; the index can be rebuilt from the packs")
             continue
         if opened.fragment is None or not trust.counts(opened.fragment):
@@ -124,7 +133,14 @@ def check_fragments(repository: Repository, check: ReplicaCheck) -> None:
             pack_name = names.pack(pack_id.tobytes().hex())
             if pack_name not in check.sizes:
                 said = f"the index fragment {fragment_id[:12]} names it {trust.maker(opened.fragment)}"
-                check.blame(pack_name, ProofState.MISSING, said)
+                check.claims.setdefault(pack_name, (ProofState.MISSING, said))
+
+
+def _maker(trust: PackTrust, data: bytes) -> str:
+    try:
+        return trust.maker(decode_fragment(data))
+    except (Corrupt, Unsupported):
+        return "(it is no fragment of anybody)"
 
 
 def check_audit(repository: Repository, check: ReplicaCheck) -> None:
@@ -141,7 +157,11 @@ def check_audit(repository: Repository, check: ReplicaCheck) -> None:
         if finding.refused:
             check.note_refused({finding.object: finding.refused})
             continue
-        check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}")
+        hosts = [one.certificate.host for one in map(repository.trust.certificate, finding.signers) if one]
+        said = f" (sealed by {', '.join(sorted(set(hosts)))})" if hosts else ""
+        check.blame(finding.object, _state_of(finding), f"audit evidence: {finding.detail}{said}")
+        if finding.signers and repository.trust.revocations.keys() >= finding.signers:
+            check.claimed_evidence.add(finding.object)
 
 
 def _read_seals(check: ReplicaCheck, authority: chain.Authority) -> list[tuple[str, bytes]]:

@@ -55,6 +55,10 @@ class ReplicaCheck:
     reading: ReplicaReading | None = None
     objects: int = 0
     refused: dict[str, str] = field(default_factory=dict)  # objects that do not count, with the reason
+    details: dict[str, str] = field(default_factory=dict)  # of refused objects, where there is more to say
+    claims: dict[str, tuple[ProofState, str]] = field(default_factory=dict)  # named by a signer, and not listed here
+    claimed_evidence: set[str] = field(default_factory=set)  # damaged by the word of revoked signers alone
+    cut: set[str] = field(default_factory=set)  # of the damaged ones, those that were deleted at all replicas
     unread: int = 0  # names that nothing signed names, and were too many to be read
     bytes_read: int = 0
     error: FarshoreError | None = None  # why no more of it was seen

@@ -12,6 +12,7 @@ from farshore.errors import (
     CheckInconclusive,
     FarshoreError,
     HeaderDamaged,
+    HistoryCut,
     ReplicaEmpty,
     RepositoryMissing,
     StoreUnavailable,
@@ -87,9 +88,14 @@ def damaged_header(name: str, error: FarshoreError, snapshots: tuple[str, ...]) 
 def check_errors(result: VerifyResult) -> list[FarshoreError]:
     """Return the errors graver than a warning, the gravest first: its exit code is that of the check."""
     errors: list[FarshoreError] = []
-    if result.damaged and not result.mended:
-        where = sorted({damaged.replica for damaged in result.damaged})
-        number = max(len(result.damaged), sum(proof.damaged for proof in result.proofs))
+    if result.cut:
+        more = f"; {len(result.cut) - 1} more likewise" if len(result.cut) > 1 else ""
+        said = next(one.detail for one in result.damaged if one.name == result.cut[0])
+        errors.append(HistoryCut(f"{result.cut[0]} is gone: {said}{more}"))
+    damaged = [one for one in result.damaged if one.name not in result.cut]
+    if damaged and not result.mended:
+        where = sorted({one.replica for one in damaged})
+        number = max(len(damaged), sum(proof.damaged for proof in result.proofs))
         errors.append(VerifyFailed(f"{number:,} {_objects(number)} damaged or missing at {', '.join(where)}"))
     errors += [
         ReplicaEmpty(f"{one.replica} lists no snapshot, and other replicas list {one.behind:,}")

@@ -31,6 +31,7 @@ from farshore.ops.verify.check_gaps import name_gaps
 from farshore.ops.verify.check_packs import check_packs
 from farshore.ops.verify.check_small_objects import check_audit, check_fragments, check_keys, check_log, check_slots
 from farshore.ops.verify.check_snapshot import check_snapshot
+from farshore.ops.verify.claims import CLAIMED, settle_claims
 from farshore.ops.verify.damage_impact import paths_touched
 from farshore.ops.verify.findings import ReplicaCheck
 from farshore.ops.verify.outcomes import SeenReplica, damaged_header, judge_replicas
@@ -84,8 +85,7 @@ def verify_repository(
     if read_data_percent >= FULL and keys.can_read:
         check_chunks(repository, checks, reader)
     repository.note_unasked({check.replica.name: check.error for check in checks if check.error})
-    list_again([(check.replica, check.listed) for check in checks if check.error is None])
-    name_gaps(repository, checks)
+    _settle(repository, checks)
     seals = read_all_seals(repository, checks) if replica is None else None
     if seals is not None:
         check_cuts(repository, checks, seals, memory)
@@ -110,12 +110,20 @@ def verify_repository(
         checks=_outcomes(repository, checks, damaged, replica),
         refused=_refused(checks),
         doubts=find_doubts(repository, checks, seals),
+        cut=tuple(sorted({name for check in checks for name in check.cut & check.damaged.keys()})),
         unread={check.replica.name: check.unread for check in checks if check.unread},
         proven=verdicts.proven,
         quarantined=tuple(one.hex() for one in verdicts.quarantined),
     )
     record_verify(repository, result, checks, repairs, run)
     return replace(result, requests=repository.drain_requests(), unrecorded=repository.unrecorded)
+
+
+def _settle(repository: Repository, checks: Sequence[ReplicaCheck]) -> None:
+    """Judge what one replica alone does not show: snapshots that were added, gaps, and what is only claimed."""
+    list_again([(check.replica, check.listed) for check in checks if check.error is None])
+    name_gaps(repository, checks)
+    settle_claims(checks)
 
 
 def _damage(repository: Repository, checks: Sequence[ReplicaCheck]) -> list[DamagedObject]:
@@ -153,10 +161,15 @@ def list_again(seen: Sequence[tuple[Replica, set[str]]]) -> None:
 def _refused(checks: Sequence[ReplicaCheck]) -> tuple[RefusedObject, ...]:
     """Return the objects that do not count, each with the replicas that list it."""
     replicas: dict[tuple[str, str], tuple[str, ...]] = {}
+    details: dict[str, str] = {}
     for check in checks:
+        details |= check.details
         for one in check.refused.items():
             replicas[one] = (*replicas.get(one, ()), check.replica.name)
-    return tuple(RefusedObject(name, where, reason) for (name, reason), where in sorted(replicas.items()))
+    return tuple(
+        RefusedObject(name, where, reason, details.get(name, "") if reason == CLAIMED else "")
+        for (name, reason), where in sorted(replicas.items())
+    )
 
 
 def _outcomes(

@@ -262,6 +262,17 @@ def test_a_check_that_is_left_out_is_seen(
     assert planted.files[0].name in evidence.counted().files
 
 
+def test_a_file_that_another_seals_with_another_size_is_what_its_maker_sealed(evidence: Evidence) -> None:
+    (file,) = evidence.made[CHAIN, 1].files
+    evidence.add(6, key=2, files=(replace(file, bytes=file.bytes + 1),))
+    evidence.add(7, key=2, files=(replace(file, blake3="ab" * 32),))
+    assert evidence.findings(settled=False) == []
+    counted = evidence.counted().files[file.name]
+    assert counted.is_whole(evidence.files[file.name])
+    assert not counted.is_whole(b"other bytes")
+    assert not counted.revoked
+
+
 def test_refused_seals_are_reported(evidence: Evidence) -> None:
     nobody, foreign = _by_nobody(evidence), _in_a_foreign_chain(evidence)
     late = _after_the_revocation(evidence)

@@ -11,7 +11,7 @@ from farshore.access.query import run_query
 from farshore.access.unlock import Need
 from farshore.audit import names as audit_names
 from farshore.check_results import VerifyResult
-from farshore.errors import CheckInconclusive, ReplicaEmpty, StoreUnavailable
+from farshore.errors import CheckInconclusive, HistoryCut, ReplicaEmpty, StoreUnavailable, VerifyFailed
 from farshore.format import decode_object, encode_canonical, names
 from farshore.model import DamagedObject
 from farshore.ops.setup.enroll import enroll
@@ -375,7 +375,12 @@ def test_the_newest_snapshot_and_seal_deleted_everywhere_are_missing_at_every_re
             engine.shelf(replica).objects.pop(name, None)
     with engine.away("c"):
         assert not [one for one in engine.verify(percent=0).damaged if "no replica has it" in one.detail]
-    cut = [one for one in engine.verify(percent=0).damaged if "no replica has it" in one.detail]
+    result = engine.verify(percent=0)
+    cut = [one for one in result.damaged if "no replica has it" in one.detail]
     assert {one.replica for one in cut} == {"a", "b", "c"}
+    assert set(result.cut) == {one.name for one in cut}
+    assert [type(one) for one in check_errors(result)] == [HistoryCut], "as every other command calls it"
+    engine.shelf("a").objects.pop(next(iter(engine.objects("a", names.PACKS))))
+    assert [type(one) for one in check_errors(engine.verify(percent=0))] == [HistoryCut, VerifyFailed]
     assert any(newest in one.name for one in cut)
     assert any(audit_names.parse_seal(one.name) for one in cut)
