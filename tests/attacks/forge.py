@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519Pu
 
 Json = dict[str, Any]
 HPKE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-HYBRID = {"log", "slot", "daily-seal", "plan", "tombstone", "verdict", "note"}
+HYBRID = {"log", "slot", "daily-seal", "plan", "tombstone", "verdict", "note", "approval"}
 
 
 def canonical(value: Json) -> bytes:

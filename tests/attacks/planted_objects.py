@@ -89,13 +89,20 @@ class Stranger:
         self.audit()
 
     def of_snapshot(self, path: Path) -> None:
-        """Put a commit like one that is there, and a tombstone for it."""
+        """Put a commit like one that is there, and a tombstone, a hold and an approval for it."""
         value = json.loads(path.read_bytes().partition(b"\n")[0])
         subject = f"snapshots/{path.parent.name}/{path.name.partition('-')[0]}"
         self.text("commit", subject, f"{subject}-#", **{**value, "sequence": value["sequence"] + 1})
         snapshot, _, digest = path.name.partition("-")
         self.text("tombstone", f"forgotten/{snapshot}", f"forgotten/{snapshot}-#", format="farshore-tombstone",
                   snapshot=snapshot, commit=digest, reason="", rule="")  # fmt: skip
+        self.text("note", f"notes/{snapshot}", f"notes/{snapshot}-#", format="farshore-note", snapshot=snapshot,
+                  commit=digest, domain="main", epoch=1, keep="hold", until_utc="", lifts=[],
+                  sealed=forge.base(os.urandom(64)))  # fmt: skip
+        asked = {"act": "forget", "objects": [digest], "limit": 0, "ends_utc": MOMENT, "nonce": "0" * 32}
+        request = blake3(forge.canonical(asked)).digest(16).hex()
+        self.text("approval", f"approvals/{request}", f"approvals/{request}-#", format="farshore-approval",
+                  request=request, asked=asked, says="approve", reason="")  # fmt: skip
 
     def audit(self) -> None:
         """Put an audit file, and a seal that names it."""

@@ -9,7 +9,7 @@ import pytest
 from farshore.repair import vouching
 from tests.attacks.world import Victim, attack
 
-KINDS = {"packs", "index", "runs", "keys", "snapshots", "forgotten", "plans", "audit"}
+KINDS = {"packs", "index", "runs", "keys", "snapshots", "forgotten", "notes", "approvals", "plans", "audit"}
 
 
 @pytest.fixture
