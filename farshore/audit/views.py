@@ -3,7 +3,7 @@
 Rows are written at least once (a run that is tried again may write one twice), so every view counts a snapshot, and an
 object of a snapshot, once. A snapshot is one of its source: rows of one source never replace those of another, whose
 ids a stolen writer may write. Columns of a join are named even where the name stays, because ClickHouse would keep the
-table's name in it.
+table's name in it; where there is no next row, its lead() is 0 and not NULL, and places begin at 1.
 """
 
 from __future__ import annotations
@@ -57,16 +57,17 @@ WHERE occurrence = 1
 """,
     ),
     "needs_spans": View(
-        "Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until`.",
+        "Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before "
+        "`until_sequence`.",
         ("needs",),
         """
-SELECT source_id, object, change, kind, snapshot_id, sequence, until
+SELECT source_id, object, change, kind, snapshot_id, sequence, nullif(next_sequence, 0) AS until_sequence
 FROM (
     SELECT source_id, object, change, kind, snapshot_id, sequence,
-           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS until
+           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS next_sequence
     FROM needs
 ) AS changes
-WHERE change <> 'dropped' AND (until IS NULL OR until > sequence)
+WHERE change <> 'dropped' AND (next_sequence IS NULL OR next_sequence = 0 OR next_sequence > sequence)
 """,
     ),
     "lineage": View(
@@ -81,7 +82,7 @@ SELECT snap.run_id AS run_id, snap.recorded_utc AS recorded_utc, snap.source_id 
 FROM needs_spans AS span
 JOIN snapshots_once AS snap ON snap.source_id = span.source_id
 WHERE span.sequence >= snap.needs_since AND span.sequence <= snap.sequence
-  AND (span.until IS NULL OR span.until > snap.sequence)
+  AND (span.until_sequence IS NULL OR span.until_sequence > snap.sequence)
   AND (span.kind IS NULL OR span.kind NOT IN ('commit', 'index') OR span.snapshot_id = snap.snapshot_id)
 """,
     ),

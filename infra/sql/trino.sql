@@ -250,15 +250,15 @@ SELECT * FROM (
 ) AS counted
 WHERE occurrence = 1;
 
--- Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until`.
+-- Each stretch of the chain of a source whose snapshots need an object: from `sequence` on, and before `until_sequence`.
 CREATE OR REPLACE VIEW needs_spans AS
-SELECT source_id, object, change, kind, snapshot_id, sequence, until
+SELECT source_id, object, change, kind, snapshot_id, sequence, nullif(next_sequence, 0) AS until_sequence
 FROM (
     SELECT source_id, object, change, kind, snapshot_id, sequence,
-           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS until
+           lead(sequence) OVER (PARTITION BY source_id, object ORDER BY sequence) AS next_sequence
     FROM needs
 ) AS changes
-WHERE change <> 'dropped' AND (until IS NULL OR until > sequence);
+WHERE change <> 'dropped' AND (next_sequence IS NULL OR next_sequence = 0 OR next_sequence > sequence);
 
 -- Source -> snapshot -> copies: one row per snapshot and object that it needs or its run made. `reused`: an earlier run had made it; `replicas` committed the snapshot.
 CREATE OR REPLACE VIEW lineage AS
@@ -269,7 +269,7 @@ SELECT snap.run_id AS run_id, snap.recorded_utc AS recorded_utc, snap.source_id 
 FROM needs_spans AS span
 JOIN snapshots_once AS snap ON snap.source_id = span.source_id
 WHERE span.sequence >= snap.needs_since AND span.sequence <= snap.sequence
-  AND (span.until IS NULL OR span.until > snap.sequence)
+  AND (span.until_sequence IS NULL OR span.until_sequence > snap.sequence)
   AND (span.kind IS NULL OR span.kind NOT IN ('commit', 'index') OR span.snapshot_id = snap.snapshot_id);
 
 -- The latest word on each object at each replica.

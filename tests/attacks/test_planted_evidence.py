@@ -63,7 +63,7 @@ def test_a_row_that_says_what_a_manifest_is_spreads_the_garbage(
 def planted_files(victim: Victim) -> list[str]:
     victim.good("verify", "--read-data")
     planted = attack("a07_unsigned_audit.py", victim.replica("one")).split()
-    assert {one.split("/")[1] for one in planted} == {"runs", "snapshots", "checks", "proofs"}
+    assert {one.split("/")[1] for one in planted} == {"runs", "needs", "checks", "proofs"}
     return planted
 
 
