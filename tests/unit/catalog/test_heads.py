@@ -16,6 +16,7 @@ from farshore.catalog import heads
 from farshore.catalog.snapshots import list_snapshots
 from farshore.format import names
 from farshore.model import LostSnapshot
+from farshore.ops.ask.status import repository_status
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
 from farshore.repair.outcome import HealedState, HealResult
@@ -184,3 +185,15 @@ def test_a_seal_names_the_snapshot_of_its_own_run(engine: Engine, source: TreeSo
     with engine.opened(Need.WRITE) as repository:
         assert repository.memory is not None
         assert [one.commit for one in repository.memory.own.values()] == [commit.decode()]
+
+
+def test_a_status_without_a_key_remembers_what_it_saw(engine: Engine, source: TreeSource) -> None:
+    """A machine that only monitors misses what was there at its last look."""
+    engine.backup(source)
+    monitor = engine.at("monitor", reads=False)
+    assert not repository_status(monitor.config, clock=monitor.clock).trust.cut
+    last = engine.backup(source).snapshot_id
+    assert not repository_status(monitor.config, clock=monitor.clock).trust.cut
+    delete_everywhere(engine, last)
+    cut = repository_status(monitor.config, clock=monitor.clock).trust.cut
+    assert any(last in one.object or last in one.detail or one.commit for one in cut)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ from farshore.access.unlock import Need
 from farshore.audit.chain import Authority, verify_seals
 from farshore.audit.names import SEALS
 from farshore.catalog.snapshots import list_snapshots
+from farshore.clock import SystemClock
 from farshore.errors import ConfigInvalid, FarshoreError, KeyMissing, RepositoryMismatch, StoreUnavailable
 from farshore.format import names
 from farshore.ops.heal.context import open_context
@@ -27,7 +32,7 @@ from farshore.ops.setup.pins import trust
 from farshore.run import Run
 from farshore.signing import SigningKey, generate_signing_key
 from farshore.stores.base import Body, PutOutcome, Store
-from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
+from farshore.stores.object_retention import DEFAULT_RETENTION, LockMode, ObjectRetention
 from farshore.stores.wrappers import WrappingStore
 from farshore.trust.actions import Right
 from farshore.trust.later_header import make_later_header, name_of
@@ -35,6 +40,7 @@ from farshore.trust.log_entry import LogHead, make_entry
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.owners import lose_owner, new_owner, under
 from tests.unit.ops.tree_source import TreeSource
+from tests.unit.replicas.clocks import StillClock
 
 CONTENT = b"from before" * 1000
 
@@ -277,3 +283,65 @@ def test_without_a_certificate_nobody_would_believe_the_reader(engine: Engine) -
         repository.keys = replace(repository.reading_keys(), signing_key=generate_signing_key())
         with pytest.raises(KeyMissing, match="no certificate"):
             give_new_owner(repository, read_secrets(engine.config), [])
+
+
+class Killing(WrappingStore):
+    """The stores of a process that is killed right after its n-th put."""
+
+    def __init__(self, store: Store, puts: Iterator[int], last: int) -> None:
+        super().__init__(store)
+        self._puts, self._last = puts, last
+
+    def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+        outcome = super().put(name, body, retention)
+        if next(self._puts) == self._last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcome
+
+
+@pytest.mark.parametrize("last", [0, 2, 3])
+def test_a_process_that_is_killed_leaves_what_opens_under_the_old_or_the_new(tmp_path: Path, last: int) -> None:
+    places = {name: tmp_path / name for name in "abc"}
+    for place in places.values():
+        place.mkdir()
+    urls = {name: place.as_uri() for name, place in places.items()}
+    engine = Engine(tmp_path / "engine", urls=urls)
+    engine.clock = StillClock(SystemClock().now_utc())  # the time of a directory is that of the machine
+    engine.initialize()
+    lose_owner(engine, Right.VERIFY, Right.HEAL, Right.BACKUP)
+    tree = TreeSource(engine.clock)
+    tree.file(b"a", CONTENT)
+    snapshot = engine.backup(tree, need=Need.READ).snapshot_id
+    stored = {path: path.read_bytes() for place in places.values() for path in place.rglob("*") if path.is_file()}
+    child = os.fork()
+    if child == 0:
+        puts = itertools.count()
+        engine.wrap = lambda _, store: Killing(store, puts, last)
+        with contextlib.suppress(BaseException):
+            new_owner(engine)
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    later = sorted(path.name for place in places.values() for path in place.glob(f"{names.log_subject(0)}*"))
+    assert bool(later) is (last == 3), "two slots, an entry, and the header at the first replica"
+    fingerprint = later[0][-64:] if later else engine.repository_config.fingerprint
+    opened = under(engine, fingerprint, host="another")
+    assert opened.restore(snapshot)[1][b"a"] == CONTENT
+    assert {path: path.read_bytes() for path in stored} == stored, "nothing was overwritten or deleted"
+
+
+def test_a_repository_whose_replicas_are_locked_gets_a_new_owner(tmp_path: Path) -> None:
+    locked = {"lock": LockMode.COMPLIANCE, "lock_for": timedelta(days=30)}
+    engine = Engine(tmp_path / "engine", settings={"a": locked, "b": locked}).initialize()
+    lose_owner(engine, Right.VERIFY, Right.HEAL, Right.BACKUP)
+    tree = TreeSource(engine.clock)
+    tree.file(b"a", CONTENT)
+    engine.backup(tree, need=Need.READ)
+    before = {replica: dict(engine.objects(replica)) for replica in "abc"}
+    done = new_owner(engine)
+    for replica in "abc":
+        now = engine.objects(replica)
+        assert {name: now.get(name) for name in before[replica]} == before[replica]
+    for replica in "ab":
+        put = engine.objects(replica).keys() - before[replica].keys()
+        assert all(engine.shelf(replica).kept[name].lock for name in put if not name.startswith(names.LEASES))
+    assert len(contents(under(engine, done.fingerprint))) == 4
