@@ -42,7 +42,9 @@ class PackRows:
         return Amount(len(self.ids), int(self.sizes.sum()))
 
     def only(self, wanted: Table) -> PackRows:
-        """Return the rows for which this is true."""
+        """Return the rows for which this is true. Not to be changed: it may be all of them, and no copy."""
+        if wanted.all():
+            return self
         chosen = np.flatnonzero(wanted).tolist()
         return PackRows(self.ids[wanted], self.sizes[wanted], [self.seen[at] for at in chosen])
 
@@ -93,6 +95,8 @@ class Garbage:
 
     def keep(self, stays: Table) -> None:
         """Let the packs for which this is true stay."""
+        if not stays.any():
+            return
         added, joined = self.packs.only(stays), self.staying
         ids, seen = np.concatenate((joined.ids, added.ids)), [*joined.seen, *added.seen]
         order = np.argsort(ids)
