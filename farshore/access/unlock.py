@@ -32,7 +32,7 @@ from farshore.trust.actions import Right
 from farshore.trust.log_entry import LogHead
 
 CREDENTIAL_FILE = "credential.json"
-_WRITE_ONLY = "this host holds only a write-only credential, which adds backups and cannot read one"
+_WRITE_ONLY = "this host holds only a credential, which may add or check backups and cannot read one"
 _READ_ELSEWHERE = (
     "Run this on another machine, one that has the passphrase or an identity; or give this host one for this run alone."
 )

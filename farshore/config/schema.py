@@ -158,7 +158,8 @@ def read_credential(value: Any, around: Surroundings) -> Path:
     if not isinstance(value, dict):
         return read_path(value, around)
     if set(value) != {"systemd"}:
-        raise Mistake('must be a path or { systemd = "name" }', 'Write { systemd = "farshore" }.')
+        hint = 'Write the path of the file, or { systemd = "farshore" }.'
+        raise Mistake('must be a path or { systemd = "name" }', hint)
     name = read_text(value["systemd"], around)
     if "/" in name or name in (".", ".."):
         raise Mistake("must be the name that LoadCredential= gives it, without a slash")

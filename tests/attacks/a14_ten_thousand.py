@@ -30,6 +30,7 @@ class Crowd(Stranger):  # type: ignore[misc]
         self.commit = next((replica / "snapshots").rglob("*/*"))
         self.seal = next((replica / "audit/_seals").iterdir()).name
         self.pack_tag = self.tag()
+        self.needed = sorted(str(path.relative_to(replica)) for path in (replica / "packs").rglob("*/*"))
 
     def put(self, name: str, data: bytes) -> None:
         forge.put(self.replica, name, data)
@@ -146,9 +147,8 @@ class Crowd(Stranger):  # type: ignore[misc]
 
     def condemning_plans(self, number: int) -> Made:
         name = f"plans/{number + 1}/condemned"
-        needed = [str(path.relative_to(self.replica)) for path in (self.replica / "packs").rglob("*/*")][:10]
         data = self.signed(
-            "plan", name, format="farshore-plan", number=number + 1, state="condemned", roots=[], names=sorted(needed)
+            "plan", name, format="farshore-plan", number=number + 1, state="condemned", roots=[], names=self.needed
         )
         return name, data
 

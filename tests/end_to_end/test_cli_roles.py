@@ -101,7 +101,7 @@ def test_a_revoked_host_writes_nothing_more(shore: Shore) -> None:
     assert (asked.code, "nothing was revoked" in asked.stdout) == (10, True)
     done = shore.talk(["key", "revoke", signer, "--reason", "stolen"], [("[yes/no] ", "yes")])
 
-    assert (done.code, "1 commit stay accepted" in done.stdout) == (0, True), done
+    assert (done.code, "1 commit stays accepted" in done.stdout) == (0, True), done
     assert "stolen" in shore.good("key", "show", signer).stdout
     refused = shore.run("backup", "home")
     assert (refused.code, "was revoked (stolen)" in refused.stderr) == (57, True), refused

@@ -108,7 +108,8 @@ def revoke(invocation: Invocation) -> int:
             raise ConfigInvalid("nothing was revoked", "Answer yes, or give --yes once the list above is right.")
         done = apply_revocation(repository, planned, given.reason)
     output.record("revocation", done)
-    output.line(f"revoked {count_of(len(done.signers), 'key')}; {count_of(done.accepted, 'commit')} stay accepted")
+    accepted = count_of(done.accepted, "commit stays", "commits stay")
+    output.line(f"revoked {count_of(len(done.signers), 'key')}; {accepted} accepted")
     output.line("what the keys read or copied until now is not taken back; what they sign from now on is refused")
     for name in done.failed:
         output.warning(f"{name} lacks the revocation; 'farshore heal' or the next backup brings it there")
