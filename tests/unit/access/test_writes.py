@@ -25,6 +25,7 @@ from farshore.errors import FarshoreError, StoreReadOnly
 from farshore.ops.setup.initialize import initialize
 from farshore.replicas.repository import Replica
 from farshore.stores.base import ANY_OBJECT
+from farshore.stores.directory.trash import FOLDER
 from farshore.stores.object_retention import Lock, LockMode
 from tests.doubles.keys import CHEAP
 
@@ -80,10 +81,12 @@ class Host:
         return next(path for path in (self.root / replica / "packs").rglob("*") if path.is_file())
 
     def objects(self) -> dict[str, bytes]:
-        """Return every object but what a verify writes: rows of the audit tables, and verdicts."""
+        """Return every object but what a verify writes, rows and verdicts, and what a mend moved into the trash."""
         found = (path for one in ("oslo", "rome") for path in (self.root / one).rglob("*") if path.is_file())
         relative = {str(path.relative_to(self.root)): path.read_bytes() for path in found}
-        return {name: data for name, data in relative.items() if not {"audit", "verdicts"} & set(name.split("/"))}
+        return {
+            name: data for name, data in relative.items() if not {"audit", "verdicts", FOLDER} & set(name.split("/"))
+        }
 
 
 @pytest.fixture
