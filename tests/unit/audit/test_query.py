@@ -101,6 +101,10 @@ def test_an_answer_is_plain_python(ask: Ask) -> None:
     assert day == date(2026, 11, 20)
 
 
+def test_nothing_is_drawn_on_standard_output_while_a_slow_query_runs(ask: Ask) -> None:
+    assert ask("SELECT current_setting('enable_progress_bar')").rows == [(False,)]
+
+
 def test_sums_are_exact_integers(ask: Ask) -> None:
     ((total,),) = ask("SELECT sum(bytes_total) FROM snapshots").rows
     assert total == 2 * sum(10**15 + number for number in range(BACKUPS))
