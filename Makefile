@@ -86,6 +86,10 @@ bench-versions: environment ## Measure beside another version of Farshore (OLD=p
 bench-prune: environment ## Measure memory, requests and time of a prune at 10,000, 100,000 and 1,000,000 packs (PRUNE_ARGS="10000")
 	$(python) -m tests.benchmarks.prune $(PRUNE_ARGS)
 
+.PHONY: bench-years
+bench-years: environment ## Live a simulated year of backups, retention and prune, an hour on a quiet machine (YEARS_ARGS="--weeks 3" is short)
+	$(python) -m tests.benchmarks.years $(YEARS_ARGS)
+
 .PHONY: bench-scale
 bench-scale: environment ## Measure how time and memory grow with entries and chunks (SCALE_ARGS="--help" tells more)
 	$(python) -m tests.benchmarks.scale $(SCALE_ARGS)
