@@ -134,9 +134,7 @@ def _asked_duckdb(root: Path, sql: str, tables: Collection[str]) -> Iterator[duc
         connection.execute("SET allowed_directories = ?", [[str(root), glob.escape(str(root))]])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET python_enable_replacements = false")
-        connection.execute(
-            "SET enable_progress_bar = false"
-        )  # it is drawn into what a program reads
+        connection.execute("SET enable_progress_bar = false")  # it is drawn into what a program reads
         connection.execute("SET lock_configuration = true")
         try:
             _define_duckdb(connection, root, tables, names_needed(sql))

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from tests.simulation.find_mutants import write_table
 from tests.simulation.history import Outcome
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.playing import Block, play_all, play_block
+from tests.simulation.playing import Block, play_all
 
 HASH_SEED = "0"  # the order of sets follows from it, and the order of calls from that
 HISTORIES = 10_000
-_BLOCK = 10  # seeds that a process plays in turn
+_BLOCK = 5  # seeds that a process plays in turn
 _SHOWN_MAX = 20
 
 
@@ -61,12 +61,12 @@ def _blocks(options: argparse.Namespace, started_s: float) -> Iterator[Block]:
     at, last = options.first, options.first + options.histories
     while at < last or time.monotonic() - started_s < options.until_s:
         end = min(at + _BLOCK, last) if at < last else at + _BLOCK
-        yield at, end, options.mutant
+        yield Block(at, end, options.mutant, to_the_end=not options.mutant)
         at = end
 
 
 def _show(seed: int, mutant: str | None, *, shows_reads: bool) -> int:
-    (outcome,) = play_block((seed, seed + 1, mutant), shows_reads=shows_reads)
+    (outcome,) = play_all(iter([Block(seed, seed + 1, mutant, shows_reads, to_the_end=not mutant)]), 1)
     print("\n".join(outcome.lines))
     for fault in outcome.faults:
         print(f"DOES NOT HOLD: {fault}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 
 from farshore.access.unlock import Need
 from farshore.catalog.snapshots import Snapshot, list_snapshots
@@ -11,14 +12,19 @@ from farshore.errors import SnapshotUnknown
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
+from farshore.ops.prune.outcome import DeleteMax, PruneOptions, PruneState
+from farshore.ops.prune.prune import prune_repository
 from farshore.ops.restore.restore import restore_snapshot
 from farshore.ops.retain.forget import forget_snapshots
 from farshore.ops.retain.unforget import list_forgotten, unforget_snapshot
 from farshore.ops.verify.verify import verify_repository
 from farshore.run import Run
 from tests.simulation.threads import Actor
-from tests.simulation.world import ADMIN, World, enroll_writer
+from tests.simulation.world import ADMIN, REPLICAS, World, enroll_writer
 from tests.unit.ops.engine import tree
+
+_ANY = DeleteMax(percent=100.0)  # a small repository loses most of its packs at once
+_GRACES = (timedelta(0), timedelta(hours=1), timedelta(days=7))
 
 Act = Callable[[World, Actor], str]
 
@@ -67,6 +73,33 @@ def forget(world: World, actor: Actor) -> str:
         chosen = old[world.chance.randrange(len(old))]
         forget_snapshots(repository, [chosen], reason="simulated", rule="", run=Run.start(repository.clock))
     return f"forgot {chosen.snapshot_id}"
+
+
+def prune(world: World, actor: Actor) -> str:
+    """Delete what no kept snapshot needs, at one replica or at each, after some grace or at once."""
+    chance = world.chance
+    options = PruneOptions(
+        replica=chance.choice((None, None, *REPLICAS)), grace=chance.choice(_GRACES),
+        delete_max=_ANY,
+        max_time=chance.choice((None, timedelta(minutes=1), timedelta(days=1))),
+    )  # fmt: skip
+    return _prune(world, actor, options)
+
+
+def prune_all(world: World, actor: Actor) -> str:
+    """Delete all that nothing needs, at each replica."""
+    return _prune(world, actor, PruneOptions(grace=timedelta(0), even_last=True, delete_max=_ANY))
+
+
+def _prune(world: World, actor: Actor, options: PruneOptions) -> str:
+    with world.opened(actor.host, Need.READ) as repository:
+        result = prune_repository(repository, options, Run.start(repository.clock))
+    bad = [one for one in result.replicas if one.state not in (PruneState.PRUNED, PruneState.CLEAN)]
+    if bad and world.site.calm:
+        raise AssertionError(f"a prune in calm weather left {bad}")
+    return " ".join(
+        f"{one.replica}={one.state.value} freed {one.freed.objects} {one.error[:120]}" for one in result.replicas
+    )
 
 
 def unforget(world: World, actor: Actor) -> str:
@@ -121,8 +154,7 @@ def _restore(world: World, actor: Actor, snapshot: Snapshot, *replicas: str) -> 
         restore_snapshot(repository, snapshot, target, repair=False, run=Run.start(repository.clock))
     shown = tree(target)
     shutil.rmtree(target)
-    maker = next(by for by, made in world.obligations.snapshot_of_run.items() if made == snapshot.snapshot_id)
-    if shown != world.contents[maker]:
+    if shown != world.content_of(snapshot.snapshot_id):
         raise AssertionError(f"snapshot {snapshot.snapshot_id} came back with other content")
 
 

@@ -10,15 +10,19 @@ from pathlib import Path
 
 from farshore.errors import Bug
 from tests.simulation import acts
+from tests.simulation.base import Base, begun, simulated
 from tests.simulation.threads import Actor, Scheduler, Stuck
 from tests.simulation.weather import AWAY_S, DAY_S, HOUR_S, Weather
-from tests.simulation.world import ADMIN, QUORUM, REPLICAS, Base, World, begun, simulated
+from tests.simulation.world import ADMIN, QUORUM, REPLICAS, World
 
-_GAPS_S = (0.0, 0.0, 0.5, 60.0, 3 * HOUR_S, DAY_S, 8 * DAY_S)
+_GAPS_S = (0.0, 0.0, 0.0, 0.5, 3.0, 60.0, 3 * HOUR_S, DAY_S, 8 * DAY_S)
 Step = tuple[str, str, acts.Act]  # a name, a host, what it does
 _ACTS: dict[str, int] = {
-    "backup": 8, "attempt": 2, "heal": 3, "forget": 3, "unforget": 2, "verify": 1, "restore": 1, "enroll": 1,
+    "backup": 8, "attempt": 1, "prune": 6, "heal": 3, "forget": 3, "unforget": 2, "verify": 1, "restore": 1,
+    "enroll": 1,
 }  # fmt: skip
+_DENSE_ACTS = {"backup": 5, "prune": 5, "heal": 2, "unforget": 2}  # all at once, over what was garbage at the beginning
+_DENSE_GAPS_S = (0.0, 0.0, 0.2, 1.0, 5.0)
 
 
 @dataclass
@@ -36,15 +40,20 @@ class Outcome:
         return not self.faults
 
 
-def play(base: Base, root: Path, seed: int, weather: Weather | None = None, *, shows_reads: bool = False) -> Outcome:
-    """Play the history of a seed; the same seed gives the same history wherever hashes of texts are the same."""
+def play(base: Base, root: Path, seed: int, *, shows_reads: bool = False, to_the_end: bool = True) -> Outcome:
+    """Play the history of a seed; the same seed gives the same history wherever hashes of texts are the same.
+
+    Args:
+        shows_reads: In the trace.
+        to_the_end: Have everything healed, verified and restored in the end; else what was looked at on the way counts.
+    """
     chance = random.Random(seed)
     with simulated(random.Random(chance.random())) as scheduler:
-        drawn = Weather.drawn(chance)
-        with begun(base, root, scheduler, weather or drawn, chance) as world:
+        weather = Weather.drawn(chance)
+        with begun(base, root, scheduler, weather, chance) as world:
             world.site.shows_reads = shows_reads
             try:
-                _play(world, scheduler)
+                _play(world, scheduler, to_the_end=to_the_end)
             except Stuck as stuck:
                 world.faults.append(f"stuck: {stuck}")
             _judge_errors(world, scheduler)
@@ -57,8 +66,9 @@ def play(base: Base, root: Path, seed: int, weather: Weather | None = None, *, s
             )
 
 
-def _play(world: World, scheduler: Scheduler) -> None:
+def _play(world: World, scheduler: Scheduler, *, to_the_end: bool) -> None:
     world.trace(f"{world.weather}")
+    scheduler.over = lambda: bool(world.obligations.broken)
     _schedule(world, scheduler)
     world.site.calm = False
     scheduler.run()
@@ -67,14 +77,15 @@ def _play(world: World, scheduler: Scheduler) -> None:
     world.site.away_until_s.clear()
     world.site.lies.clear()
     scheduler.now_s += 3 * DAY_S  # leases of the dead are over
-    for steps in _calm():
+    for steps in _calm() if to_the_end else [[("prune", ADMIN, acts.prune_all)]]:
         if world.obligations.broken or world.faults or scheduler.errors:
             return
         for name, host, act in steps:
             actor = Actor(name, host)
             world.start(actor, lambda act=act, actor=actor: act(world, actor))  # type: ignore[misc]
             scheduler.run()
-    _judge(world)
+    if to_the_end:
+        _judge(world)
 
 
 def _calm() -> list[list[Step]]:
@@ -82,8 +93,8 @@ def _calm() -> list[list[Step]]:
     each: list[Step] = [(f"restore from {one}", f"{ADMIN}-{one}", _restore_from(one)) for one in REPLICAS]
     return [
         each,
-        [("last heal", ADMIN, acts.heal)],
-        [("last verify", ADMIN, acts.verify), ("last restore", f"{ADMIN}-last", acts.restore_all)],
+        [("prune", ADMIN, acts.prune_all), ("last heal", ADMIN, acts.heal), ("prune again", ADMIN, acts.prune_all)],
+        [("last verify", ADMIN, acts.verify)],
         [("last backup of one", "one", acts.back_up), ("last backup of two", "two", acts.back_up)],
     ]
 
@@ -95,11 +106,13 @@ def _restore_from(replica: str) -> acts.Act:
 def _schedule(world: World, scheduler: Scheduler) -> None:
     """Let the processes of a history begin, and replicas go away, at their moments."""
     chance, moment_s = world.chance, scheduler.now_s
-    for number in range(chance.randrange(5, 13)):
-        (name,) = chance.choices(list(_ACTS), list(_ACTS.values()))
+    dense = chance.random() < 0.5
+    kinds, gaps_s = (_DENSE_ACTS, _DENSE_GAPS_S) if dense else (_ACTS, _GAPS_S)
+    for number in range(chance.randrange(3, 10)):
+        (name,) = chance.choices(list(kinds), list(kinds.values()))
         if number < 2:
             name = "backup"
-        moment_s += chance.choice(_GAPS_S)
+        moment_s += chance.choice(gaps_s)
         scheduler.at(moment_s, lambda name=name, number=number: _begin(world, name, number))  # type: ignore[misc]
     for _ in range(world.weather.away):
         replica, begins_s = chance.choice(REPLICAS), scheduler.now_s + chance.random() * (moment_s - scheduler.now_s)
@@ -157,6 +170,9 @@ def _judge(world: World) -> None:
             continue  # it stays where it is: a copy would look sound once its date is over
         if len(sight.holders(one)) < len(REPLICAS):
             world.faults.append(f"{snapshot} is only at {sight.holders(one)} after a heal of all")
+    for replica in REPLICAS:
+        if garbage := sight.garbage(replica):
+            world.faults.append(f"O12: {replica} has {len(garbage)} objects that nothing needs, such as {garbage[0]}")
     forgotten = {known.head.snapshot for one, known in sight.commits.items() if sight.forgotten(one)}
     for snapshot, replicas in world.green.items():
         if len(replicas) < QUORUM:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from farshore.catalog.needs import objects_of
 from farshore.format import JsonObject, decode_signed, names
 from farshore.format.commit import CommitHead, decode_head
-from farshore.format.lease import EndState, decode_end, decode_lease
+from farshore.format.lease import EndState, LeaseEnd, decode_end, decode_lease
 from farshore.format.needs import decode_needs, join_needs
 from farshore.format.plan import PlanState, decode_plan
 from farshore.format.tombstone import decode_counter, decode_tombstone
@@ -39,8 +39,14 @@ class Replica:
 
     shelf: Shelf
     commits: set[str] = field(default_factory=set)  # hashes
-    stones: dict[str, dict[str, str]] = field(default_factory=dict)  # by commit: tombstone hash -> name
+    stones: dict[str, set[str]] = field(default_factory=dict)  # by commit: hashes of tombstones
+    countered: set[str] = field(default_factory=set)  # hashes of tombstones
+    promised: set[str] = field(default_factory=set)  # hashes in ends that committed: of commits, and of tombstones
+    leases: dict[str, str] = field(default_factory=dict)  # the first one of each process
+    late: set[str] = field(default_factory=set)  # hashes of commits that were forgotten when they were put
+    broken_ends: set[str] = field(default_factory=set)  # names
     plans: dict[int, dict[str, frozenset[str]]] = field(default_factory=dict)  # by number: state -> names
+    condemned_before: dict[str, frozenset[str]] = field(default_factory=dict)  # by lease, with its first beat
 
     @property
     def condemned(self) -> frozenset[str]:
@@ -55,25 +61,33 @@ class Obligations:
     def __init__(self, shelves: Mapping[str, Shelf]) -> None:
         self.replicas = {name: Replica(shelf) for name, shelf in shelves.items()}
         self.commits: dict[str, Known] = {}
-        self.countered: set[str] = set()  # hashes of tombstones
         self.broken: list[str] = []
-        self.snapshot_of_run: dict[str, str] = {}  # by the process that put the lease
+        self.snapshot_of: dict[str, str] = {}  # by the process that put the lease
         for name, shelf in shelves.items():
             for one, (data, _) in list(shelf.objects.items()):
                 self._note(name, one, data)
+            for commit in list(self.replicas[name].commits):
+                self._check_whole(name, commit, "nobody", counting=False)
 
     def on_put(self, replica: str, name: str, data: bytes, by: str) -> None:
         """Look at an object that was put."""
-        if name in self.replicas[replica].condemned:
+        there = self.replicas[replica]
+        if name in there.condemned & there.condemned_before.get(there.leases.get(by, ""), frozenset()):
             self.broken.append(f"O6: {by} put {name} at {replica} while a plan condemns it")
         self._note(replica, name, data)
         beat = names.parse_lease(name)
+        if beat is not None and beat.k == 0:
+            self._check_apart(replica, beat.lease, decode_end(body_of(name, data), name), by)
         if beat is not None and beat.beat == 0:
-            self.snapshot_of_run[by] = decode_lease(body_of(name, data), name).snapshot
+            there.leases.setdefault(by, beat.lease)
+            there.condemned_before[beat.lease] = there.condemned
+            self.snapshot_of[by] = decode_lease(body_of(name, data), name).snapshot
         commit = names.parse_commit(name)
         if commit is not None:
+            if not self.counts(replica, commit.hash):
+                self.replicas[replica].late.add(commit.hash)
             self._check_whole(replica, commit.hash, by)
-            if not self._is_promised(replica, commit.hash):
+            if commit.hash not in self.replicas[replica].promised:
                 self.broken.append(f"O4: {by} put {name} at {replica}, and no lease there decided for it")
         if name.startswith(names.UNFORGOTTEN):
             for commit_hash in sorted(self.replicas[replica].stones):
@@ -88,24 +102,36 @@ class Obligations:
             if self.counts(replica, commit.hash):
                 self.broken.append(f"O1: {by} deleted the commit {name} at {replica}, and it is not forgotten")
             return
-        stone = names.parse_tombstone(name)
-        if stone is not None:
+        if names.parse_tombstone(name) is not None:
             self.broken.append(f"O10: {by} deleted {name} at {replica}")
+        lease = names.parse_lease(name)
+        if lease is not None and name in there.broken_ends:
+            self.broken.append(f"O4: {by} deleted {name} at {replica}, which keeps a suspended writer from its commit")
         for one in sorted(there.commits):
             known = self.commits[one]
-            if known.needed is not None and name in known.needed and self.counts(replica, one):
+            if known.needed is None or name not in known.needed:
+                continue
+            if self.counts(replica, one):
                 self.broken.append(f"O1: {by} deleted {name} at {replica}, which {known.head.snapshot} needs")
+            elif one not in there.late:
+                self.broken.append(f"O9: {by} deleted {name} at {replica} before the commit of {known.head.snapshot}")
 
     def counts(self, replica: str, commit_hash: str) -> bool:
-        """Whether some reader that reaches this replica lists a commit if it is there."""
-        stones = self.replicas[replica].stones.get(commit_hash, {})
-        return all(one in self.countered for one in stones)
+        """Whether a commit counts by what is at this replica alone."""
+        there = self.replicas[replica]
+        return there.stones.get(commit_hash, set()) <= there.countered | there.promised
 
     def forgotten(self, commit_hash: str) -> bool:
         """Whether a reader that reaches all replicas takes a commit for forgotten."""
-        return any(
-            one not in self.countered for there in self.replicas.values() for one in there.stones.get(commit_hash, ())
-        )
+        countered = {one for there in self.replicas.values() for one in there.countered}
+        return any(there.stones.get(commit_hash, set()) - countered for there in self.replicas.values())
+
+    def garbage(self, replica: str) -> list[str]:
+        """Return the packs, runs and data keys that no commit at a replica needs (O12)."""
+        there = self.replicas[replica]
+        needed = {one for commit in there.commits for one in self.commits[commit].needed or ()}
+        kinds = (names.PACKS, names.RUNS, names.DATA_KEYS)
+        return sorted(one for one in there.shelf.objects if one.startswith(kinds) and one not in needed)
 
     def is_misdated(self, commit_hash: str) -> bool:
         """Whether a commit is dated later than the stores saw it."""
@@ -121,7 +147,7 @@ class Obligations:
 
     def _note(self, replica: str, name: str, data: bytes) -> None:
         there = self.replicas[replica]
-        commit, plan = names.parse_commit(name), names.parse_plan(name)
+        commit, plan, lease = names.parse_commit(name), names.parse_plan(name), names.parse_lease(name)
         if commit is not None:
             there.commits.add(commit.hash)
             if commit.hash not in self.commits:
@@ -129,17 +155,49 @@ class Obligations:
                 self.commits[commit.hash] = Known(replace(head, hash=commit.hash))
         elif name.startswith(names.FORGOTTEN):
             stone = decode_tombstone(body_of(name, data), name)
-            there.stones.setdefault(stone.commit, {})[name[-64:]] = name
+            there.stones.setdefault(stone.commit, set()).add(name[-64:])
         elif name.startswith(names.UNFORGOTTEN):
-            self.countered.update(decode_counter(body_of(name, data), name).tombstones)
+            there.countered.update(decode_counter(body_of(name, data), name).tombstones)
+        elif lease is not None and lease.k == 0:
+            self._note_end(there, decode_end(body_of(name, data), name))
         elif plan is not None:
             part = decode_plan(body_of(name, data), name)
-            there.plans.setdefault(plan[0], {})[part.state] = frozenset(part.names)
+            there.plans.setdefault(plan[0], {})[part.state] = frozenset(part.every_name())
 
-    def _check_whole(self, replica: str, commit_hash: str, by: str) -> None:
+    def _check_apart(self, replica: str, lease: str, end: LeaseEnd, by: str) -> None:
+        """O5: a lease decides on nothing that a plan condemned before its first beat and condemns still."""
+        there = self.replicas[replica]
+        if end.state != EndState.COMMITTING:
+            return
+        condemned = there.condemned & there.condemned_before.get(lease, frozenset())
+        stones = {stone: commit for commit, stones in there.stones.items() for stone in stones}
+        for one in (names.hash_of(end.commit),) if end.commit else end.commits:
+            needed = self._promised_needs(there, end.commit) if end.commit else self._needs_of(stones.get(one, one))
+            for name in sorted(condemned & needed):
+                self.broken.append(f"O5: {by} decided at {replica} for a commit that needs {name}, which is condemned")
+
+    def _needs_of(self, commit_hash: str) -> frozenset[str]:
+        known = self.commits.get(commit_hash)
+        return known.needed or frozenset() if known is not None else frozenset()
+
+    @staticmethod
+    def _promised_needs(there: Replica, stored: bytes) -> frozenset[str]:
+        """Return what the commit in the end of a lease needs, as far as its needs are here."""
+        head, _ = decode_head(body_of("the commit in an end", stored), "the commit in an end")
+        runs = [run.name for run in head.needs if run.name in there.shelf.objects]
+        needs = join_needs(decode_needs(there.shelf.objects[run][0], run) for run in runs)
+        return frozenset(one.name for one in objects_of(replace(head, hash=names.hash_of(stored)), needs))
+
+    def _note_end(self, there: Replica, end: LeaseEnd) -> None:
+        if end.state == EndState.COMMITTING:
+            there.promised.update((names.hash_of(end.commit),) if end.commit else end.commits)
+        if end.state == EndState.BROKEN:
+            there.broken_ends.add(names.lease_end(end.lease, end.k))
+
+    def _check_whole(self, replica: str, commit_hash: str, by: str, *, counting: bool = True) -> None:
         """O1 at one replica, for one commit."""
         there = self.replicas[replica]
-        if commit_hash not in there.commits or not self.counts(replica, commit_hash):
+        if commit_hash not in there.commits or (counting and not self.counts(replica, commit_hash)):
             return
         known = self.commits[commit_hash]
         if known.needed is None:
@@ -151,14 +209,3 @@ class Obligations:
             known.needed = frozenset(one.name for one in objects_of(known.head, needs))
         for lacking in sorted(known.needed.difference(there.shelf.objects)):
             self.broken.append(f"O1: at {replica} {known.head.snapshot} of {by} lacks {lacking}")
-
-    def _is_promised(self, replica: str, commit_hash: str) -> bool:
-        """Whether the deciding end of a lease at this replica commits to this commit."""
-        objects = self.replicas[replica].shelf.objects
-        for name in [one for one in objects if one.startswith(names.LEASES) and one.endswith("/end/0")]:
-            end = decode_end(body_of(name, objects[name][0]), name)
-            if end.state == EndState.COMMITTING and (
-                commit_hash in end.commits or (end.commit and names.hash_of(end.commit) == commit_hash)
-            ):
-                return True
-        return False

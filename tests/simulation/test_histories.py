@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.find_mutants import known_seeds
-from tests.simulation.mutants import MUTANTS
 
 _ROOT = Path(__file__).parents[2]
 _HISTORIES = 50  # of each half
@@ -39,7 +38,7 @@ def test_a_seed_repeats_to_the_last_call() -> None:
 
 
 @_SLOW
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("mutant", known_seeds())
 def test_a_rule_that_is_taken_out_is_found_missing(mutant: str) -> None:
     seed = known_seeds()[mutant]
     found = _simulate(

@@ -91,6 +91,7 @@ class Scheduler:
         self.now_s = 0.0
         self.actors: list[Actor] = []
         self.errors: list[tuple[Actor, BaseException]] = []
+        self.over: Callable[[], bool] = lambda: False  # whether the rest of the history is of no interest
         self._numbers = 0
         self._turns = 0
         self._timers: list[tuple[float, int, int, Task]] = []
@@ -174,7 +175,7 @@ class Scheduler:
         Raises:
             Stuck: Threads of a process that may run wait for each other.
         """
-        while True:
+        while not self.over():
             self._turns += 1
             if self._turns > _TURNS_MAX:
                 raise Stuck(f"no end after {_TURNS_MAX} turns")
@@ -185,7 +186,7 @@ class Scheduler:
             elif not self._sleep():
                 break
         waiting = [one.name for one in self.actors if not one.dead and not one.over and one.resumes_s < FOREVER]
-        if waiting:
+        if waiting and not self.over():
             raise Stuck(f"threads of {', '.join(waiting)} wait for each other")
 
     def _choose(self) -> Actor | None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import random
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,13 @@ from farshore.config import Config
 from farshore.config.settings import Dedupe, ReplicaConfig, RepositoryConfig
 from farshore.errors import FarshoreError
 from farshore.ops.setup.enroll import enroll
-from farshore.ops.setup.initialize import initialize, write_credential
-from farshore.ops.setup.keys import generate_identity
+from farshore.ops.setup.initialize import write_credential
 from farshore.replicas.repository import Repository
-from farshore.stores import memory
-from farshore.stores.memory import Shelf, shared_shelf
-from tests.simulation import store
+from farshore.stores.memory import shared_shelf
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.obligations import Obligations
-from tests.simulation.primitives import repeatable
-from tests.simulation.store import SimulatedStore, Site
-from tests.simulation.threads import Actor, Scheduler, cooperative
+from tests.simulation.store import Site
+from tests.simulation.threads import Actor, Scheduler
 from tests.simulation.weather import DAY_S, Weather
 from tests.unit.ops.tree_source import Node, TreeSource
 
@@ -38,19 +32,9 @@ QUORUM = 2
 ADMIN = "admin"  # has the identity that reads, heals and maintains
 WRITERS = {"one": "home", "two": "work"}  # write-only hosts of one domain, and the source of each
 _FILES = (b"f", b"g", b"h")
-_BLOBS = 6
+_BLOBS = 16
 
 Contents = dict[bytes, bytes | None]
-
-
-@dataclass(frozen=True)
-class Base:
-    """What every history begins with."""
-
-    objects: dict[str, tuple[dict[str, Any], dict[str, Any]]]  # by replica
-    files: Path  # a copy of the hosts' directories
-    fingerprint: str
-    now_s: float
 
 
 @dataclass
@@ -65,6 +49,7 @@ class World:
     fingerprint: str = ""
     writers: dict[str, str] = field(default_factory=lambda: dict(WRITERS))
     contents: dict[str, Contents] = field(default_factory=dict)  # by the process that backs up
+    snapshots: dict[str, Contents] = field(default_factory=dict)  # of those that were there at the beginning
     green: dict[str, list[str]] = field(default_factory=dict)  # snapshot -> replicas that a green run named
     lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -78,7 +63,7 @@ class World:
             self.scheduler, self.weather, random.Random(self.chance.random()), self.obligations, self.trace,
             service_clock=SimulatedClock(self.scheduler, random.Random(0)),
         )  # fmt: skip
-        self.blobs = [random.Random(number).randbytes(40 + 300 * number) for number in range(_BLOBS)]
+        self.blobs = [random.Random(number).randbytes(40 + 100 * number) for number in range(_BLOBS)]
 
     def trace(self, line: str) -> None:
         """Note what happened, for people, with the moment."""
@@ -128,6 +113,17 @@ class World:
 
         self.scheduler.spawn(actor, work)
 
+    def _earlier_contents(self) -> list[bytes]:
+        """Return the contents of files that snapshots of the beginning had and no source has now: mostly garbage."""
+        now = {tree.content(path) for tree in self.trees.values() for path in tree.nodes}
+        had = {content for shown in self.snapshots.values() for content in shown.values() if content}
+        return sorted(had - now)
+
+    def content_of(self, snapshot: str) -> Contents:
+        """Return what was backed up as a snapshot, also by a process that died before it said so."""
+        makers = [by for by, made in self.obligations.snapshot_of.items() if made == snapshot and by in self.contents]
+        return self.contents[makers[0]] if makers else self.snapshots[snapshot]
+
     # --- sources -----------------------------------------------------------------------------------------------------
 
     def changed_source(self, host: str) -> TreeSource:
@@ -138,23 +134,13 @@ class World:
             tree = self.trees[name] = TreeSource(self.clock(host), name=name)
             tree.file(b"e", self.blobs[0])
         path = self.chance.choice(_FILES)
-        if path in tree.nodes and self.chance.random() < 0.3:
+        if not self.snapshots:  # at the beginning: each snapshot leaves a pack that only it needs
+            tree.file(_FILES[0], self.blobs.pop())
+        elif path in tree.nodes and self.chance.random() < 0.3:
             tree.remove(path)
         else:
-            tree.file(path, self.chance.choice(self.blobs))
-        taken = copy.copy(tree)
-        taken.nodes = {one: Node(node.entry, list(node.pieces)) for one, node in tree.nodes.items()}
-        taken.reads = {}
-        return taken
-
-
-def _setup(world: World) -> None:
-    """Make the repository, and enroll the writers."""
-    line = generate_identity(world.root / "identity")
-    made = initialize(world.config(ADMIN), with_credential=False, recipients=[line], clock=world.clock(ADMIN))
-    world.fingerprint = made.fingerprint
-    for host in WRITERS:
-        enroll_writer(world, host)
+            tree.file(path, self.chance.choice(self._earlier_contents() or self.blobs))
+        return copied(tree)
 
 
 def enroll_writer(world: World, host: str) -> None:
@@ -164,77 +150,9 @@ def enroll_writer(world: World, host: str) -> None:
         write_credential(world.config(host), made.credential, repository.header)
 
 
-@contextmanager
-def simulated(chance: random.Random) -> Iterator[Scheduler]:
-    """Run what follows on virtual threads, time, stores and keys."""
-    before = memory.MemoryStore
-    with cooperative(chance) as scheduler, repeatable(random.Random(chance.random())):
-        memory.MemoryStore = SimulatedStore  # type: ignore[misc] # what opens `memory://` finds it there
-        try:
-            yield scheduler
-        finally:
-            memory.MemoryStore = before  # type: ignore[misc]
-
-
-def make_base(root: Path) -> Base:
-    """Make what every history begins with, under a directory."""
-    files = root / "base"
-    files.mkdir()
-    chance = random.Random(0)
-    _clear()
-    with simulated(chance) as scheduler:
-        world = World(files, scheduler, Weather(), chance)
-        store.enter(world.site)
-        scheduler.spawn(Actor("setup", ADMIN), lambda: _setup(world))
-        scheduler.run()
-        store.leave()
-        for _, error in scheduler.errors:
-            raise error
-        return Base(_objects(), files, world.fingerprint, scheduler.now_s)
-
-
-@contextmanager
-def begun(base: Base, root: Path, scheduler: Scheduler, weather: Weather, chance: random.Random) -> Iterator[World]:
-    """Hold a world that begins as the base ended."""
-    _clear()
-    for name, (objects, kept) in base.objects.items():
-        shelf = shared_shelf(f"simulated-{name}")
-        shelf.objects.update(objects)
-        shelf.kept.update({one: replace(how) for one, how in kept.items()})
-        shelf.generations = itertools.count(1 + max(how.generation for how in kept.values()))
-    hosts = root / "hosts"
-    shutil.rmtree(hosts, ignore_errors=True)
-    shutil.copytree(base.files, hosts)
-    scheduler.now_s = base.now_s
-    world = World(hosts, scheduler, weather, chance, fingerprint=base.fingerprint)
-    store.enter(world.site)
-    try:
-        yield world
-    finally:
-        store.leave()
-
-
-def _shelves() -> dict[str, Shelf]:
-    return {name: shared_shelf(f"simulated-{name}") for name in REPLICAS}
-
-
-def _clear() -> None:
-    for shelf in _shelves().values():
-        shelf.objects.clear()
-        shelf.kept.clear()
-
-
-def _objects() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    return {name: (dict(shelf.objects), copy.deepcopy(shelf.kept)) for name, shelf in _shelves().items()}
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Hold a directory in memory, where this machine has a file system there."""
-    memory_root = Path("/dev/shm")
-    place = tempfile.mkdtemp(prefix="farshore-simulation-", dir=memory_root if memory_root.is_dir() else None)
-    try:
-        yield Path(place)
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(place)
+def copied(tree: TreeSource) -> TreeSource:
+    """Return a source as it is now."""
+    taken = copy.copy(tree)
+    taken.nodes = {one: Node(node.entry, list(node.pieces)) for one, node in tree.nodes.items()}
+    taken.reads = {}
+    return taken
