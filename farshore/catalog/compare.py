@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from farshore.catalog.previous_rows import RowGroup, Slice
+from farshore.format.choosing import sort_key
 from farshore.format.columns import binaries
-from farshore.format.manifest import ManifestReader, ManifestRow, sort_key, table_to_rows
+from farshore.format.manifest import ManifestReader, ManifestRow, table_to_rows
 from farshore.index import ChunkIndex
 from farshore.model import Entry
 from farshore.sources.base import Item, Listing
@@ -29,7 +30,7 @@ class PreviousManifest:
     """A cursor over the previous manifest. Forwards only; one thread."""
 
     def __init__(self, *, reader: ManifestReader, index: ChunkIndex, started_ns: int) -> None:
-        self._tables = reader.tables()
+        self._tables = enumerate(reader.tables())
         self._index = index
         self._trusted_before_ns = started_ns - RACY_NS
         self.entries = reader.entries
@@ -70,10 +71,11 @@ class PreviousManifest:
     def _here(self) -> RowGroup | None:
         """Return the row group of the next row; None behind the last one."""
         while self._group is None or self._at >= self._group.count:
-            table = next(self._tables, None)
-            if table is None:
+            following = next(self._tables, None)
+            if following is None:
                 return None
-            self._group, self._at = RowGroup(table, self._index, self._trusted_before_ns), 0
+            number, table = following
+            self._group, self._at = RowGroup(table, number, self._index, self._trusted_before_ns), 0
         return self._group
 
 

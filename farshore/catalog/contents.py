@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from farshore.catalog.data_keys import RunKeys
+from farshore import limits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.catalog.verified_objects import open_manifest
 from farshore.errors import CACHED_READ_ERRORS, SnapshotUnknown
-from farshore.format.choosing import Subtree
+from farshore.format.choosing import Choice, Subtree
 from farshore.format.commit import CommitHead
 from farshore.format.differing import diff_manifests
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
@@ -20,15 +20,21 @@ from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Repository
 
 
-def open_snapshot(repository: Repository, commit: CommitHead, reader: ReplicaReader) -> ManifestReader:
+def open_snapshot(
+    repository: Repository, commit: CommitHead, reader: ReplicaReader, *, wanted: Choice | None = None
+) -> ManifestReader:
     """Return the manifest from whichever replicas have a good copy; needs a reader's keys.
+
+    Args:
+        wanted: The rows that are: where they are in few blocks, only these are read of runs that this host has not.
 
     Raises:
         FarshoreError: No replica has one.
     """
-    with contextlib.suppress(*CACHED_READ_ERRORS):  # which are reported where the content is read
-        read_needs(repository, reader, commit)  # names the data key; without, what is listed is tried
-    return open_manifest(repository, reader, commit, RunKeys(repository, reader, commit.data_key))
+    if wanted is None or sum(ref.bytes for ref in commit.needs) <= limits.NEEDS_WHOLE_BYTES_MAX:
+        with contextlib.suppress(*CACHED_READ_ERRORS):  # which are reported where the content is read
+            read_needs(repository, reader, commit)  # names the data keys; without, what is listed is tried
+    return open_manifest(repository, reader, commit, wanted=wanted)
 
 
 def iterate_rows(repository: Repository, snapshot: Snapshot) -> Iterator[ManifestRow]:
@@ -53,9 +59,12 @@ def iterate_entries(
         SnapshotUnknown: The snapshot has no such path.
     """
     wanted = path.strip(b"/")
-    manifest = open_snapshot(repository, snapshot.commit, reader_of(repository, snapshot))
+    choice = Subtree(wanted, recursive=recursive)
+    manifest = open_snapshot(
+        repository, snapshot.commit, reader_of(repository, snapshot), wanted=choice if wanted else None
+    )
     found = False
-    for table in manifest.tables(ENTRY_COLUMNS, Subtree(wanted, recursive=recursive)):
+    for table in manifest.tables(ENTRY_COLUMNS, choice):
         found = True
         yield from table_to_entries(table)
     if not found:

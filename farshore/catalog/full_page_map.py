@@ -47,7 +47,10 @@ def choose_pages_base(repository: Repository, previous: PageMap | None, base: Fu
     for replica in repository.replicas.values():
         try:
             sealed = _read_if_there(replica, key_name)
-            if not may_be_kept([replica], [base.ref]) or len(sealed or bytes(DATA_KEY_BYTES)) != DATA_KEY_BYTES:
+            if (
+                not may_be_kept([replica], [base.ref], files={base.ref.name: base.file})
+                or len(sealed or bytes(DATA_KEY_BYTES)) != DATA_KEY_BYTES
+            ):
                 return None  # objects are never overwritten, so it cannot be put right there
             if sealed is not None:
                 check_named_key(key_name, sealed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from farshore import limits
 from farshore.catalog.inventory import copy_object
@@ -18,16 +19,27 @@ from farshore.replicas.object_pieces import checked_pieces, hash_pieces, read_pi
 from farshore.replicas.repository import Replica, Repository
 
 
-def may_be_kept(replicas: Collection[Replica], refs: Iterable[RunRef], condemned: Collection[str] = ()) -> bool:
-    """Whether no plan condemns one of these runs, and no replica holds one with another size.
+def may_be_kept(
+    replicas: Collection[Replica],
+    refs: Iterable[RunRef],
+    condemned: Collection[str] = (),
+    files: Mapping[str, Path] = MappingProxyType({}),
+) -> bool:
+    """Whether no plan condemns one of these runs, each is somewhere, and no replica holds one with another size.
 
     One that a replica lacks is given to it later. One request for each run at each replica; a replica that cannot be
     asked decides nothing.
+
+    Args:
+        files: Files of this host that may be whole copies, by the name of the run.
     """
-    refs = list(refs)
-    return all(ref.name not in condemned for ref in refs) and all(
-        _may_hold(replica, ref) for replica in replicas for ref in refs
-    )
+    for ref in refs:
+        sizes = [size for replica in replicas if (size := _size_at(replica, ref)) is not None]
+        if ref.name in condemned or any(size != ref.bytes for size in sizes):
+            return False
+        if not sizes and not (ref.name in files and is_whole_copy(files[ref.name], ref)):
+            return False
+    return True
 
 
 def give_run(
@@ -90,9 +102,9 @@ def _fetched(repository: Repository, others: Sequence[Replica], ref: RunRef) -> 
     return None
 
 
-def _may_hold(replica: Replica, ref: RunRef) -> bool:
-    """Whether a run is there with its size, or not there."""
+def _size_at(replica: Replica, ref: RunRef) -> int | None:
+    """Return the size of a run at a replica; None where it is not, or the replica cannot be asked."""
     try:
-        return replica.store.head(ref.name).size == ref.bytes
+        return replica.store.head(ref.name).size
     except READ_ERRORS:  # among them that it is not there
-        return True
+        return None

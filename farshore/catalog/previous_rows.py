@@ -27,12 +27,13 @@ Table = Any  # pyarrow.Table, which only farshore.format may name
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Adjacent unchanged rows of the previous manifest: `count` of a row group, from `start`.
+    """Adjacent unchanged rows of the previous manifest: `count` of the group with a number, from `start`.
 
     `rows` are their chunks' index rows, and `paged` the paths of page-structured files among them.
     """
 
     group: Table
+    number: int
     start: int
     count: int
     files: int
@@ -44,7 +45,8 @@ class Slice:
 class RowGroup:
     """One row group of the previous manifest with its identity columns and where its chunks are."""
 
-    def __init__(self, table: Table, index: ChunkIndex, trusted_before_ns: int) -> None:
+    def __init__(self, table: Table, number: int, index: ChunkIndex, trusted_before_ns: int) -> None:
+        self.number = number
         self.table = table.select(SCHEMA.names)
         self.count: int = table.num_rows
         columns = Comparable(self.table)
@@ -105,6 +107,7 @@ class RowGroup:
         paged = self._paged[bisect_left(self._paged, start) : bisect_left(self._paged, end)]
         return Slice(
             group=self.table,
+            number=self.number,
             start=start,
             count=end - start,
             files=int(self._files_before[end] - self._files_before[start]),

@@ -86,6 +86,11 @@ class Selection:
         return bool(self.include or self.below)
 
     @property
+    def candidates(self) -> Candidates | None:
+        """The rows that it may select, and read more than once; None where that may be everything."""
+        return self._candidates if self.narrow else None
+
+    @property
     def whole(self) -> bool:
         """Whether it selects everything, although perhaps with other paths."""
         return not (self.include or self.exclude or self.below)
@@ -366,7 +371,8 @@ def candidates(patterns: Sequence[str], *, below: bytes = b"") -> Candidates:
     alike = [_alike(line) for line in map(read_line, patterns) if line is not None and not line.negated]
     alike = [Alike(top + one.prefix, one.text) for one in alike] if patterns else [Alike(top, b"")]
     above = {one.prefix[:at] for one in alike for at in _slashes(one.prefix)}
-    return Candidates(tuple(dict.fromkeys(alike)), (b"", *sorted(above | {below} - {b""})))
+    paths = sorted(one for one in above | {b"", below} if not below or (one + b"/").startswith(top))
+    return Candidates(tuple(dict.fromkeys(alike)), tuple(paths))
 
 
 def from_top(pattern: str) -> str:

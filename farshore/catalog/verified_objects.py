@@ -1,8 +1,8 @@
-"""Runs verified against the hash in a commit: manifests and page maps.
+"""Runs verified against the hash in a commit: those of manifests and page maps.
 
-Whole ones are fetched once, into the local cache, and hashed; one that is too large for that is read by frames, each of
-which proves itself. From an `ObjectSource` of several replicas every request is answered by whichever gives a good
-copy.
+Whole ones are fetched once, into the local cache, and hashed; one that is too large for that, or of which few rows are
+wanted, is read by frames, each of which proves itself. From an `ObjectSource` of several replicas every request is
+answered by whichever gives a good copy.
 """
 
 from __future__ import annotations
@@ -17,56 +17,75 @@ from farshore.catalog.data_keys import RunKeys
 from farshore.catalog.kept_runs import is_whole_copy
 from farshore.errors import ObjectCorrupt
 from farshore.format import names
+from farshore.format.choosing import Choice
 from farshore.format.commit import CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
 from farshore.handles import Handle
 from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
-from farshore.sealed.sealed_object import Fetch, ObjectKey, SealedKind, SealedReader
+from farshore.sealed.sealed_object import Fetch, ObjectKey, SealedKind, SealedReader, Secrets
 
 
 def open_manifest(
-    repository: Repository, source: ObjectSource, commit: CommitHead, data_keys: RunKeys
+    repository: Repository, source: ObjectSource, commit: CommitHead, *, wanted: Choice | None = None
 ) -> ManifestReader:
-    """Return a snapshot's manifest, downloaded once into the local cache and read from there."""
-    return ManifestReader(open_verified(repository, source, commit.manifest, data_keys, SealedKind.MANIFEST))
+    """Return a snapshot's manifest, each run with the data key of the night that wrote it.
+
+    A run is downloaded once into the local cache and read from there. Where wanted rows can only be in a
+    small part of it, that part and its end are read.
+    """
+    return ManifestReader(*(_open_run(repository, source, ref, wanted) for ref in commit.manifest))
 
 
-def open_verified(
-    repository: Repository, source: ObjectSource, ref: RunRef, data_keys: RunKeys, kind: SealedKind
-) -> SealedReader:
-    """Return an object's payload as a file: from the cache when it has the expected hash, else from a replica."""
+def open_verified(repository: Repository, source: ObjectSource, ref: RunRef, kind: SealedKind) -> SealedReader:
+    """Return an object's payload as a file: from the cache when it has the expected hash, else from a replica.
+
+    Raises:
+        FarshoreError: No copy opens, or its data key cannot be had.
+    """
     path = _cached(repository, ref) or _download(repository, source, ref)
-    if path is not None:
-        here = fetch_of_file(path)
-        return data_keys.open(lambda key: open_sealed(repository, here, ref, key.secret, kind))
-    data_keys.require()
-
-    def opened(replica: Replica) -> tuple[SealedReader, _FarFetch]:
-        fetch = _FarFetch(replica, ref.name)
-        return data_keys.open(lambda key: open_sealed(repository, fetch, ref, key.secret, kind)), fetch
-
-    # A header proves itself with the first frame alone, so both come from one replica, and all others from any.
-    reader, fetch = source.ask(ref.name, opened, size=limits.FRAME_BYTES)
-    fetch.source = source
-    return reader
+    if path is None:
+        return _open_far(repository, source, ref, kind)
+    return open_sealed(repository, fetch_of_file(path), ref, _secret_of(repository, source), kind)
 
 
-def read_sealed_head(repository: Repository, source: ObjectSource, ref: RunRef, length: int) -> bytes:
-    """Return the first bytes of an object, of the cached copy where there is one."""
-    path = _cached(repository, ref) or _download(repository, source, ref)
-    if path is not None:
-        return fetch_of_file(path)(0, length, bytes)
-    return source.get(ref.name, bytes, size=length, length=length)
+def _open_run(repository: Repository, source: ObjectSource, ref: RunRef, wanted: Choice | None) -> SealedReader:
+    if wanted is not None and ref.bytes > limits.MANIFEST_WHOLE_BYTES_MAX and _cached(repository, ref) is None:
+        far = _open_far(repository, source, ref, SealedKind.MANIFEST)
+        if ManifestReader(far).bytes_within(wanted) <= min(limits.MANIFEST_FEW_BYTES, ref.bytes // 2):
+            return far
+    return open_verified(repository, source, ref, SealedKind.MANIFEST)
+
+
+def _open_far(repository: Repository, source: ObjectSource, ref: RunRef, kind: SealedKind) -> SealedReader:
+    tail = max(limits.MANIFEST_TAIL_BYTES_MIN, ref.bytes // limits.MANIFEST_TAIL_PART)
+    secret = _secret_of(repository, source)
+    return open_sealed(repository, _FarFetch(source, ref.name), ref, secret, kind, tail_bytes=tail)
+
+
+def _secret_of(repository: Repository, source: ObjectSource) -> Secrets:
+    """Return how to try the keys that objects under a key id give."""
+
+    def tried(key_id: bytes) -> Callable[[Callable[[bytes], bytes]], bytes]:
+        keys = RunKeys(repository, source, key_id.hex())
+        return lambda attempt: keys.open(lambda key: attempt(key.secret))
+
+    return tried
 
 
 def open_sealed(
-    repository: Repository, fetch: Fetch, ref: RunRef, secret: bytes | ObjectKey, kind: SealedKind
+    repository: Repository,
+    fetch: Fetch,
+    ref: RunRef,
+    secret: ObjectKey | Secrets,
+    kind: SealedKind,
+    *,
+    tail_bytes: int = 0,
 ) -> SealedReader:
     """Return the payload of a sealed object as a file."""
     return SealedReader(
         fetch=fetch, sealed_bytes=ref.bytes, secret=secret, kind=kind, name=names.RUNS,
-        repository_id=repository.writing_keys().repository_id,
+        repository_id=repository.writing_keys().repository_id, tail_bytes=tail_bytes,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def _kernel(name: str) -> Callable[..., Any]:
     return call
 
 
+all = _kernel("all")  # noqa: A001 - as `any`
 and_ = _kernel("and")
 and_not = _kernel("and_not")
 any = _kernel("any")  # noqa: A001 - the name of the kernel, used as `arrow.any`
@@ -46,6 +47,7 @@ list_value_length = _kernel("list_value_length")
 not_equal = _kernel("not_equal")
 or_ = _kernel("or")
 rows_at = _kernel("take")
+sorted_places = _kernel("array_sort_indices")
 sum = _kernel("sum")  # noqa: A001 - as `any`
 
 
@@ -61,6 +63,13 @@ def index_in(column: Any, *, value_set: Any) -> Any:
     from pyarrow import _compute
 
     return _compute.call_function("index_in", [column], _compute.SetLookupOptions(value_set))
+
+
+def replace_substring(column: Any, *, pattern: bytes, replacement: bytes) -> Any:
+    """Return each value with a replacement for each place where a pattern is."""
+    from pyarrow import _compute
+
+    return _compute.call_function("replace_substring", [column], _compute.ReplaceSubstringOptions(pattern, replacement))
 
 
 def _of_pattern(name: str) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
-"""Predicate push-down for manifests: row groups are skipped by their path statistics, rows by path and kind.
+"""Predicate push-down for manifests: blocks are skipped by their first and last path, rows by path and kind.
 
-Pure. The statistics of a row group are its first and last path in the order of bytes, which is not the order of the
-manifest: they bound its paths and do not give their order.
+Pure. A block's bounds are its first and last path in the order of the manifest, in which all paths with one beginning
+are neighbors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Choice(Protocol):
     """A predicate on rows. Pure."""
 
     def within(self, low: bytes, high: bytes) -> bool:
-        """Return whether a wanted path may be between `low` and `high`, in the order of bytes."""
+        """Return whether a wanted path may be from `low` to `high`, both in the order of manifests."""
         ...
 
     def rows(self, table: pa.Table) -> pa.BooleanArray:
@@ -71,7 +71,7 @@ class Candidates:
     def within(self, low: bytes, high: bytes) -> bool:
         """Return whether a wanted path may be between `low` and `high`."""
         return any(_may_begin(one.prefix, low, high) for one in self.alike) or any(
-            low <= path <= high for path in self.paths
+            sort_key(low) <= sort_key(path) <= sort_key(high) for path in self.paths
         )
 
     def rows(self, table: pa.Table) -> pa.BooleanArray:
@@ -101,6 +101,12 @@ class HardLinks:
         return pc.and_(links, self.among.rows(table)) if pc.any(links).as_py() else links
 
 
+def sort_key(path: bytes) -> bytes:
+    """Return the bytes by which paths are ordered: a directory is right before its contents."""
+    return path.replace(b"/", b"\x00")
+
+
 def _may_begin(prefix: bytes, low: bytes, high: bytes) -> bool:
-    """Whether a path that begins with `prefix` may be between `low` and `high`."""
-    return high >= prefix and low[: len(prefix)] <= prefix
+    """Whether a path that begins with `prefix` may be from `low` to `high`."""
+    beginning, first = sort_key(prefix), sort_key(low)
+    return sort_key(high) >= beginning and first[: len(beginning)] <= beginning

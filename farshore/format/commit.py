@@ -102,9 +102,9 @@ class CommitHead:
         return tuple(dict.fromkeys(run for of_role in self.runs.values() for run in of_role))
 
     @property
-    def manifest(self) -> RunRef:
-        """The manifest, or `FormatTooNew` where it is in more runs than one."""
-        return self._only(names.MANIFEST)
+    def manifest(self) -> tuple[RunRef, ...]:
+        """The runs of the manifest, oldest first; at least one."""
+        return self.runs[names.MANIFEST]
 
     @property
     def needs(self) -> tuple[RunRef, ...]:
@@ -128,12 +128,6 @@ class CommitHead:
         if len(found) > 2:
             raise FormatTooNew(f"snapshot {self.snapshot} has a page map in {len(found)} runs; this Farshore reads two")
         return found
-
-    def _only(self, role: str) -> RunRef:
-        found = self.runs[role]
-        if len(found) > 1:
-            raise FormatTooNew(f"snapshot {self.snapshot} has its {role} in {len(found)} runs; this Farshore reads one")
-        return found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +206,8 @@ def decode_head(value: JsonObject, what: str) -> tuple[CommitHead, bytes]:
     try:
         number, entry = value["log"]
         head = CommitHead(
-            **{name: _id(value[name]) for name in ("snapshot", "source_id", "run", "lease", "data_key")},
+            **{name: _id(value[name]) for name in ("snapshot", "source_id", "run", "lease")},
+            data_key=_id(value["data_key"], missing=True),
             domain=_text(value["domain"]),
             epoch=_count(value["epoch"], 1, _EPOCH_MAX),
             parent=_id(value["parent"], missing=True),

@@ -1,6 +1,6 @@
 """The differences of two manifests: ranges of both are joined by path, and only rows that differ become Python values.
 
-Pure. Works on one row group of each at a time, whatever the size of the manifests.
+Pure. Works on one table of each run at a time, whatever the size of the manifests.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from farshore.format import arrow as pc
+from farshore.format.choosing import sort_key
 from farshore.format.columns import whole
 from farshore.format.entries import kinds
-from farshore.format.manifest import ManifestReader, sort_key
+from farshore.format.manifest import ManifestReader
+from farshore.format.merged_tables import PendingRows
 from farshore.model import Change, ChangeKind, EntryKind
 
 _CONTENT = ("kind", "content_hash", "target", "rdev")
@@ -24,52 +26,11 @@ _Joined = list[tuple[bytes, Change]]  # with the key by which paths are ordered
 
 def diff_manifests(before: ManifestReader, after: ManifestReader) -> Iterator[Change]:
     """Yield what was added, removed or changed, in manifest order."""
-    old, new = _PendingRows(before), _PendingRows(after)
+    old, new = PendingRows(before.tables(_COLUMNS)), PendingRows(after.tables(_COLUMNS))
     while old.fill() | new.fill():
         ends = [one.last_key() for one in (old, new) if not one.empty]
         found = _join(old.pop_until(min(ends)), new.pop_until(min(ends)))
         yield from (change for _, change in sorted(found, key=lambda pair: pair[0]))
-
-
-class _PendingRows:
-    """The rest of one row group of a manifest."""
-
-    def __init__(self, manifest: ManifestReader) -> None:
-        self._tables = manifest.tables(_COLUMNS)
-        self._table: pa.Table | None = None
-
-    @property
-    def empty(self) -> bool:
-        return self._table is None or not self._table.num_rows
-
-    def fill(self) -> bool:
-        """Read the next row group when this one is used up; return whether there is something left."""
-        while self.empty:
-            self._table = next(self._tables, None)
-            if self._table is None:
-                return False
-        return True
-
-    def last_key(self) -> bytes:
-        """Return the key of the last path."""
-        return self._key(self._rows() - 1)
-
-    def pop_until(self, end: bytes) -> pa.Table | None:
-        """Return and drop the rows up to a key, which is found by bisection."""
-        if self._table is None or self.empty:
-            return None
-        low, high = 0, self._rows()
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self._key(middle) <= end else (low, middle)
-        popped, self._table = self._table.slice(0, low), self._table.slice(low)
-        return popped
-
-    def _rows(self) -> int:
-        return int(self._table.num_rows) if self._table is not None else 0
-
-    def _key(self, row: int) -> bytes:
-        return sort_key(self._table.column("path")[row].as_py()) if self._table is not None else b""
 
 
 def _join(old: pa.Table | None, new: pa.Table | None) -> _Joined:

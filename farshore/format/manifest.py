@@ -1,4 +1,4 @@
-"""Manifests as Parquet.
+"""Manifests: rows of entries in one or more runs, merged as they are read.
 
 Pure: reads and writes file-like objects it is given. docs/reference/format.md, section 5. They are written and read in
 batches, so memory does not grow with the number of entries.
@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from farshore import limits
-from farshore.errors import ObjectCorrupt
 from farshore.format import arrow as pc
 from farshore.format import choosing, columns, entries
 from farshore.format.assembling import Assembly
-from farshore.format.bounded_parquet import UNREADABLE, BoundedParquet, File
+from farshore.format.bounded_parquet import File
 from farshore.format.choosing import Choice
+from farshore.format.manifest_blocks import Block, BlockReader, BlockWriter
+from farshore.format.merged_tables import GONE, merge_tables, without_marks
 from farshore.model import Entry
 
 WHOLE = "whole"
@@ -66,11 +66,6 @@ class ManifestRow:
     state: str = WHOLE
 
 
-def sort_key(path: bytes) -> bytes:
-    """Return the bytes by which paths are ordered: a directory is right before its contents."""
-    return path.replace(b"/", b"\x00")
-
-
 def display_path(path: bytes) -> str:
     r"""Return the path as text for people; bytes that are not UTF-8 show as `\xNN`."""
     return path.decode("utf-8", "backslashreplace")
@@ -108,16 +103,13 @@ def table_to_rows(table: pa.Table) -> Iterator[ManifestRow]:
 class ManifestWriter:
     """Writes rows, given in manifest order, to a file-like object. One thread.
 
-    Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each. A row
-    group ends once its rows have `group_bytes_max`.
+    Rows are new ones or slices of an earlier manifest, so that unchanged entries cost no Python object each. They
+    wait in memory up to `group_bytes_max`.
     """
 
     def __init__(self, sink: File, *, group_bytes_max: int = limits.MANIFEST_GROUP_BYTES_MAX) -> None:
         self._group_bytes_max = group_bytes_max
-        self._writer = pq.ParquetWriter(
-            sink, SCHEMA, compression="zstd", compression_level=3, use_dictionary=_DICTIONARY_COLUMNS,
-            write_statistics=["path"], store_schema=False,
-        )  # fmt: skip
+        self._blocks = BlockWriter(sink, dictionary_columns=_DICTIONARY_COLUMNS)
         self._assembly = Assembly(SCHEMA)
         self._rows: list[ManifestRow] = []
         self._parts: list[tuple[pa.Table | None, int, int]] = []  # no table: new rows
@@ -151,11 +143,11 @@ class ManifestWriter:
         self._grow(count, int(count * self._row_bytes))
 
     def close(self) -> None:
-        """Write what is pending and the Parquet footer. The sink stays open."""
+        """Write what is pending and the index. The sink stays open."""
         self._table = None
         self._assemble()
         self._write(self._assembly.pending)
-        self._writer.close()
+        self._blocks.close()
 
     def _grow(self, count: int, size: int) -> None:
         self.entries += count
@@ -169,7 +161,7 @@ class ManifestWriter:
             self._assemble()
         if self._pending >= limits.MANIFEST_ROWS_PER_GROUP:
             self._assemble()
-            # Whole row groups: small ones of one snapshot would be there in all later ones.
+            # Whole groups: small ones of one snapshot would be there in all later ones.
             self._write(self._assembly.pending - self._assembly.pending % limits.MANIFEST_ROWS_PER_GROUP)
             self._pending_bytes = self._pending_bytes * self._assembly.pending // self._pending
             self._pending = self._assembly.pending
@@ -183,39 +175,77 @@ class ManifestWriter:
 
     def _write(self, count: int) -> None:
         if count:
-            self._writer.write_table(self._assembly.pop(count), row_group_size=limits.MANIFEST_ROWS_PER_GROUP)
+            self._blocks.write(self._assembly.pop(count))
+
+
+def marks_of(paths: pa.Array) -> pa.Table:
+    """Return rows that say of paths that they are not in the snapshot."""
+    count = len(paths)
+    values = {
+        item.name: pa.nulls(count, item.type) if item.name == "xattrs" else pa.repeat(_nothing(item.type), count)
+        for item in SCHEMA
+    }
+    values |= {"path": paths, "state": pa.repeat(GONE, count)}
+    return pa.Table.from_arrays([values[item.name] for item in SCHEMA], schema=SCHEMA)
 
 
 class ManifestReader:
-    """Reads a manifest from a seekable file-like object, one row group at a time. One thread."""
+    """Reads a manifest from the files of its runs, the oldest first, a group of rows at a time. One thread.
 
-    def __init__(self, file: File) -> None:
-        self._file = BoundedParquet(file, label="a manifest", large=("extents",))
-        if set(SCHEMA.names) - set(self._file.names) or "path" not in self._file.leaves:
-            raise ObjectCorrupt("a manifest lacks columns")
-        for field in SCHEMA:
-            if self._file.schema.field(field.name).type != field.type:
-                raise ObjectCorrupt(f"the column {field.name} of a manifest is of another type")
-        self._path_column = self._file.leaves.index("path")
-        self.entries: int = self._file.metadata.num_rows
+    Raises:
+        ObjectCorrupt: Here and from every method that reads: a run is damaged, or no manifest.
+    """
+
+    def __init__(self, *files: File) -> None:
+        self._files = files
+        self._runs = [BlockReader(file, SCHEMA) for file in files]
+        self._groups = _group(self._runs[0].blocks) if len(files) == 1 else []
+        self.entries: int = sum(run.rows for run in self._runs)  # of several runs: no fewer than there are
+
+    def again(self) -> ManifestReader:
+        """Return a second reader of the same files, in the same thread, that keeps its own place."""
+        return ManifestReader(*self._files)
+
+    @property
+    def groups(self) -> int:
+        """How many groups `tables` yields without a choice, of a manifest in one run."""
+        return len(self._groups)
+
+    def bytes_within(self, choice: Choice) -> int:
+        """Return the stored bytes of the blocks of all runs that may have wanted rows."""
+        blocks = (block for run in self._runs for block in run.blocks if choice.within(block.first, block.last))
+        return sum(block.stored_bytes for block in blocks)
+
+    def read_group(self, group: int, names: Sequence[str] | None = None) -> pa.Table:
+        """Return one group of a manifest in one run, as `tables` does without a choice."""
+        run, chosen = self._runs[0], list(names or SCHEMA.names)
+        tables = [run.read(block, chosen) for block in self._groups[group]]
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
 
     def tables(self, names: Sequence[str] | None = None, choice: Choice | None = None) -> Iterator[pa.Table]:
-        """Yield each row group as a table, with all columns or only those named.
+        """Yield the rows as tables, with all columns or only those named.
 
         Args:
-            choice: Only these rows; a row group with none of them is not yielded, and one that its first and last
-                path rule out is not read.
+            choice: Only these rows; a table with none of them is not yielded, and a block that its first and last path
+                rule out is not read.
         """
         chosen = list(names or SCHEMA.names)
-        for group in range(self._file.groups):
-            if choice is None:
-                yield self._read(group, chosen)
-                continue
-            if not self._may_hold(group, choice):
-                continue
-            mask = choice.rows(self._read(group, choosing.COLUMNS))
-            if pc.any(mask).as_py():
-                yield pc.filter(self._read(group, chosen), mask).combine_chunks()
+        if len(self._runs) > 1:
+            yield from self._merged(chosen, choice)
+        elif choice is None:
+            for group in range(self.groups):
+                yield self.read_group(group, chosen)
+        else:
+            run = self._runs[0]
+            for block in run.blocks:
+                if choice.within(block.first, block.last):
+                    mask = choice.rows(run.read(block, choosing.COLUMNS))
+                    if pc.any(mask).as_py():
+                        yield pc.filter(run.read(block, chosen), mask).combine_chunks()
+
+    def all_tables(self) -> Iterator[pa.Table]:
+        """Yield the rows of all runs as one run would have them: the newest of each path, marks among them."""
+        return merge_tables([self._blocks_of(run, SCHEMA.names, None) for run in self._runs])
 
     def rows(self) -> Iterator[ManifestRow]:
         """Yield every row in manifest order."""
@@ -224,27 +254,35 @@ class ManifestReader:
                 yield from table_to_rows(table.slice(start, _ROWS_AT_ONCE))
             del table  # before the next one is read: each takes megabytes
 
-    def _may_hold(self, group: int, choice: Choice) -> bool:
-        statistics = self._file.metadata.row_group(group).column(self._path_column).statistics
-        if statistics is None or not statistics.has_min_max:
-            return True
-        return choice.within(statistics.min, statistics.max)
+    def _merged(self, chosen: Sequence[str], choice: Choice | None) -> Iterator[pa.Table]:
+        needed = list(dict.fromkeys((*chosen, *choosing.COLUMNS, "state")))
+        for joined in merge_tables([self._blocks_of(run, needed, choice) for run in self._runs]):
+            table = without_marks(joined)
+            if choice is not None and table.num_rows:
+                table = pc.filter(table, choice.rows(table)).combine_chunks()
+            if table.num_rows:
+                yield table.select(chosen)
 
-    def _read(self, group: int, names: Sequence[str]) -> pa.Table:
-        found = self._file.read(group, names)
-        try:
-            table = found.combine_chunks()
-            table.validate(full=True)  # text that is no UTF-8 is found by nothing else before it is used
-        except UNREADABLE as error:
-            raise ObjectCorrupt(f"a manifest is damaged in row group {group}: {error}") from error
-        if any(_has_gaps(table.column(name), name) for name in names):
-            raise ObjectCorrupt(f"a manifest is damaged in row group {group}: a value is missing")
-        return table
+    @staticmethod
+    def _blocks_of(run: BlockReader, names: Sequence[str], choice: Choice | None) -> Iterator[pa.Table]:
+        """Yield the blocks that may have wanted paths; whether a row is wanted shows once the newest is known."""
+        for block in run.blocks:
+            if choice is None or choice.within(block.first, block.last):
+                yield run.read(block, names)
 
 
-def _has_gaps(column: pa.ChunkedArray, name: str) -> bool:
-    """Whether a column lacks values that it must have. Only an entry without extended attributes may have none."""
-    if name != "xattrs":
-        return bool(column.null_count)
-    listed = [pc.list_flatten(chunk) for chunk in column.chunks]
-    return any(part.null_count for one in listed for part in (one, *one.flatten()))
+def _group(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return adjacent blocks that are read together: of up to `MANIFEST_ROWS_PER_GROUP` rows."""
+    groups: list[list[Block]] = []
+    rows = plain = 0
+    for block in blocks:
+        rows, plain = rows + block.rows, plain + block.plain_bytes
+        if not groups or rows > limits.MANIFEST_ROWS_PER_GROUP or plain > limits.MANIFEST_GROUP_BYTES_MAX:
+            groups.append([])
+            rows, plain = block.rows, block.plain_bytes
+        groups[-1].append(block)
+    return groups
+
+
+def _nothing(of: pa.DataType) -> pa.Scalar:
+    return pa.scalar(0 if pa.types.is_integer(of) else b"" if pa.types.is_binary(of) else "", of)

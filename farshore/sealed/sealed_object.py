@@ -1,7 +1,8 @@
 """Sealed objects: the frame format of docs/reference/format.md, section 5, written as a stream and read at random.
 
-A payload is cut into frames of 1 MiB, each sealed with its number and whether it is the last (the STREAM construction
-of Hoang, Reyhanitabar, Rogaway and Vizár, 2015), so a truncated, extended or reordered object does not open.
+A payload is cut into frames of one size, each sealed with its number and whether it is the last (the STREAM
+construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015), so a truncated, extended or reordered object does not
+open.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ VERSION = 1
 HEADER_BYTES = 56
 INDEX_KEY_ID = bytes(16)
 _FLAG_ZSTD = 1
-_FRAME_POWER = 20
 _HEADER = struct.Struct("<4sBBBB16s32s")
 Checked = TypeVar("Checked")
-_SEALED_FRAME_BYTES = limits.FRAME_BYTES + TAG_BYTES
+_SPAN_BYTES_MAX = 4 * limits.MIB  # of frames that are asked for at once
 
 
 class SealedKind(IntEnum):
@@ -39,6 +39,11 @@ class SealedKind(IntEnum):
     MANIFEST = 1
     PAGES = 2
     CACHE = 7
+
+    @property
+    def frame_power(self) -> int:
+        """The bytes of a frame as a power of two."""
+        return limits.MANIFEST_FRAME_POWER if self is SealedKind.MANIFEST else limits.FRAME_POWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class ObjectKey:
     def derive(cls, secret: bytes, repository_id: bytes, salt: bytes) -> ObjectKey:
         """Return the key of the object with this salt, from the data key or index key that seals it."""
         return cls(salt, derive_key(secret, "object", repository_id, salt))
+
+
+Attempt = Callable[[bytes], bytes]
+Secrets = Callable[[bytes], Callable[[Attempt], bytes]]  # by key id: tries each key on an attempt until one opens
 
 
 def _nonce(frame: int, *, last: bool) -> bytes:
@@ -77,7 +86,9 @@ class SealedWriter(io.RawIOBase):
         flags: int = 0,
     ) -> None:
         super().__init__()
-        header = _HEADER.pack(MAGIC, VERSION, kind, flags, _FRAME_POWER, key_id, salt)
+        header = _HEADER.pack(MAGIC, VERSION, kind, flags, kind.frame_power, key_id, salt)
+        self._header = header
+        self._frame_bytes = 1 << kind.frame_power
         self._sink = sink
         self.key = ObjectKey.derive(secret, repository_id, salt)
         self._aead = AESGCM(self.key.key)
@@ -99,15 +110,18 @@ class SealedWriter(io.RawIOBase):
         view = memoryview(data).cast("B")
         self._pending += view
         self._position += len(view)
-        while len(self._pending) > limits.FRAME_BYTES:  # the last frame is known only at the end
-            self._seal(bytes(self._pending[: limits.FRAME_BYTES]), last=False)
-            del self._pending[: limits.FRAME_BYTES]
+        at = 0
+        while len(self._pending) - at > self._frame_bytes:  # the last frame is known only at the end
+            self._seal(bytes(self._pending[at : at + self._frame_bytes]), last=False)
+            at += self._frame_bytes
+        del self._pending[:at]
         return len(view)
 
     def finish(self) -> str:
         """Seal the last frame and return BLAKE3-256 of the whole object as hex. The sink stays open."""
         self._seal(bytes(self._pending), last=True)
         self._pending.clear()
+        self._emit(self._header)
         return self._hash.hexdigest()
 
     def _seal(self, plain: bytes, *, last: bool) -> None:
@@ -134,7 +148,8 @@ class SealedReader(io.RawIOBase):
     Args:
         fetch: Returns sealed bytes of the object, once they are found to be good.
         sealed_bytes: The object's size, from the commit or the store.
-        secret: The data key or index key that seals it, or its own key.
+        secret: The data key or index key that seals it, or its own key; or how to try those of a key id.
+        tail_bytes: About how much of the end to ask for at once.
     """
 
     def __init__(
@@ -142,30 +157,33 @@ class SealedReader(io.RawIOBase):
         *,
         fetch: Fetch,
         sealed_bytes: int,
-        secret: bytes | ObjectKey,
+        secret: bytes | ObjectKey | Secrets,
         kind: SealedKind,
         name: str,
         repository_id: bytes,
+        tail_bytes: int = 0,
     ) -> None:
         super().__init__()
-        self._fetch = fetch
-        self._flags, header = fetch(0, HEADER_BYTES, lambda data: (check_header(data, kind, name), data))
-        self._name = name
-        salt = header[24:HEADER_BYTES]
-        self.key = secret if isinstance(secret, ObjectKey) else ObjectKey.derive(secret, repository_id, salt)
-        if self.key.salt != salt:
-            raise ObjectCorrupt(f"{name} is another object than the one of this key")
-        self._aead = AESGCM(self.key.key)
-        self._associated = associated("object", repository_id, header, name.encode())
-        body = sealed_bytes - HEADER_BYTES
-        self._frames = -(-body // _SEALED_FRAME_BYTES)
-        self._body = body
-        self._size = body - self._frames * TAG_BYTES
+        self._fetch, self._secret, self._kind, self._name = fetch, secret, kind, name
+        self._repository_id = repository_id
+        self._frame_bytes = 1 << kind.frame_power
+        self._sealed_frame = self._frame_bytes + TAG_BYTES
+        self._body = sealed_bytes - 2 * HEADER_BYTES
+        self._frames = -(-self._body // self._sealed_frame)
+        self._size = self._body - self._frames * TAG_BYTES
         if self._frames < 1 or self._size < 0:
             raise ObjectCorrupt(f"{name} is cut short")
         self._position = 0
-        self._cached = (-1, b"")
-        self._open(self._frames - 1)  # it alone knows that it is the last, so from here on the size is proven
+        self._known: dict[bytes, Callable[[Callable[[bytes], bytes]], bytes]] = {}
+        # The last frame alone knows that it is the last, so from here on the size is proven.
+        first = max(min(self._frames - 1, (self._body - tail_bytes) // self._sealed_frame), 0)
+        start = HEADER_BYTES + first * self._sealed_frame if first else 0  # with the other header, if it is near
+        end = fetch(start, sealed_bytes - start, lambda data: self._of_length(data, sealed_bytes - start))
+        try:
+            self._cached = (first, self._open_end(first, end))
+        except ObjectCorrupt:  # another copy may open
+            plain = fetch(start, sealed_bytes - start, lambda data: self._open_end(first, data))
+            self._cached = (first, plain)
 
     @property
     def compressed(self) -> bool:
@@ -189,36 +207,77 @@ class SealedReader(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         left = max(self._size - self._position, 0)
         wanted = left if size is None or size < 0 else min(size, left)
-        parts: list[bytes] = []
+        parts: list[bytes | memoryview] = []
         while wanted:
-            frame, at = divmod(self._position, limits.FRAME_BYTES)
-            part = self._open(frame)[at : at + wanted]
+            first, plain = self._span(wanted)
+            at = self._position - first * self._frame_bytes
+            part = memoryview(plain)[at : at + wanted]
             parts.append(part)
             self._position += len(part)
             wanted -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join(parts)
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # the buffer protocol
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
-    def _open(self, frame: int) -> bytes:
-        if self._cached[0] == frame:
-            return self._cached[1]
-        start = frame * _SEALED_FRAME_BYTES
-        length = min(_SEALED_FRAME_BYTES, self._body - start)
-        plain = self._fetch(HEADER_BYTES + start, length, lambda sealed: self._decrypt(frame, sealed, length))
-        self._cached = (frame, plain)
-        return plain
+    def _span(self, wanted: int) -> tuple[int, bytes]:
+        """Return frames that begin with the one of the position, or before it; as many as are wanted, within bounds."""
+        frame = self._position // self._frame_bytes
+        held, plain = self._cached
+        if held <= frame and self._position < held * self._frame_bytes + len(plain):
+            return self._cached
+        last = (self._position + min(wanted, _SPAN_BYTES_MAX) - 1) // self._frame_bytes
+        last = min(last, self._frames - 1)
+        start = frame * self._sealed_frame
+        length = min((last + 1) * self._sealed_frame, self._body) - start
+        opened = self._fetch(HEADER_BYTES + start, length, lambda sealed: self._decrypt(frame, sealed, length))
+        self._cached = (frame, opened)
+        return self._cached
+
+    def _open_end(self, first: int, end: bytes) -> bytes:
+        """Return the plain frames of the end of the object, which the header there says how to open."""
+        header = end[-HEADER_BYTES:]
+        if not first and self._of_length(end, self._body + 2 * HEADER_BYTES)[:HEADER_BYTES] != header:
+            raise ObjectCorrupt(f"{self._name} has another header at its end")
+        frames = end[0 if first else HEADER_BYTES : -HEADER_BYTES]
+        self._flags = check_header(header, self._kind, self._name)
+        self.key_id = key_id_of(header)
+        if isinstance(self._secret, (bytes, ObjectKey)):
+            return self._open_frames(self._secret, header, first, frames)
+        if self.key_id not in self._known:
+            self._known[self.key_id] = self._secret(self.key_id)
+        return self._known[self.key_id](lambda secret: self._open_frames(secret, header, first, frames))
+
+    def _open_frames(self, secret: bytes | ObjectKey, header: bytes, first: int, frames: bytes) -> bytes:
+        salt = header[24:HEADER_BYTES]
+        key = secret if isinstance(secret, ObjectKey) else ObjectKey.derive(secret, self._repository_id, salt)
+        if key.salt != salt:
+            raise ObjectCorrupt(f"{self._name} is another object than the one of this key")
+        self.key = key
+        self._aead = AESGCM(key.key)
+        self._associated = associated("object", self._repository_id, header, self._name.encode())
+        return self._decrypt(first, frames, self._body - first * self._sealed_frame)
+
+    def _of_length(self, data: bytes, length: int) -> bytes:
+        if len(data) != length:
+            raise ObjectCorrupt(f"{self._name} is cut short")
+        return data
 
     def _decrypt(self, frame: int, sealed: bytes, length: int) -> bytes:
-        if len(sealed) != length:
-            raise ObjectCorrupt(f"{self._name} is cut short in frame {frame}")
-        try:
-            return self._aead.decrypt(_nonce(frame, last=frame == self._frames - 1), sealed, self._associated)
-        except (InvalidTag, ValueError) as error:
-            raise ObjectCorrupt(f"{self._name} is damaged in frame {frame}, or sealed with another key") from error
+        """Return the payload of adjacent frames from one on."""
+        self._of_length(sealed, length)
+        parts = []
+        for number, start in enumerate(range(0, length, self._sealed_frame), frame):
+            part = memoryview(sealed)[start : start + self._sealed_frame]
+            try:
+                nonce = _nonce(number, last=number == self._frames - 1)
+                parts.append(self._aead.decrypt(nonce, part, self._associated))
+            except (InvalidTag, ValueError) as error:
+                said = f"{self._name} is damaged in frame {number}, or sealed with another key"
+                raise ObjectCorrupt(said) from error
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def check_header(header: bytes, kind: SealedKind, name: str) -> int:
@@ -230,7 +289,7 @@ def check_header(header: bytes, kind: SealedKind, name: str) -> int:
         raise ObjectCorrupt(f"{name} is not a sealed object")
     if version != VERSION:
         raise FormatTooNew(f"{name} has version {version}; this Farshore knows {VERSION}")
-    if actual != kind or power != _FRAME_POWER:
+    if actual != kind or power != kind.frame_power:
         raise ObjectCorrupt(f"{name} is not a sealed {kind.name.lower()}")
     return int(flags)
 
@@ -277,7 +336,7 @@ def open_object(sealed: bytes, *, secret: bytes, kind: SealedKind, name: str, re
     view = memoryview(sealed)
     reader = SealedReader(
         fetch=lambda offset, length, check: check(bytes(view[offset : offset + length])), sealed_bytes=len(sealed),
-        secret=secret, kind=kind, name=name, repository_id=repository_id,
+        secret=secret, kind=kind, name=name, repository_id=repository_id, tail_bytes=0,
     )  # fmt: skip
     payload = reader.read()
     if not reader.compressed:

@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
-FRAME_BYTES = (1 << 20) + 16
 SMALL_BYTES = 1 << 16  # a larger file of the cache is a sealed object, and random to whoever has no key
 
 
@@ -53,7 +52,8 @@ class Thief:
 
     def open_object(self, sealed: bytes, name: str, key: bytes) -> bytes:
         """Return the payload of a sealed object, by its own key."""
-        frames = [sealed[at : at + FRAME_BYTES] for at in range(56, len(sealed), FRAME_BYTES)]
+        step = (1 << sealed[7]) + 16
+        frames = [sealed[at : min(at + step, len(sealed) - 56)] for at in range(56, len(sealed) - 56, step)]
         plain = b""
         for number, frame in enumerate(frames):
             nonce = struct.pack(">Q3xB", number, number == len(frames) - 1)
@@ -93,8 +93,7 @@ class Thief:
             for secret in secrets:
                 for key in (secret, self.derive(secret, "object", sealed[24:56])):
                     try:
-                        table = pq.read_table(io.BytesIO(self.open_object(sealed, "runs/", key)))
-                        found |= {name.decode() for name in table["path"].to_pylist()}
+                        found |= {name.decode() for name in paths_of(self.open_object(sealed, "runs/", key))}
                     except InvalidTag:
                         continue
         return sorted(found)
@@ -131,6 +130,19 @@ class Thief:
             for place in range(segments):
                 origin, codec, number, offset, stored, raw = struct.unpack_from("<HBxIIII", footer, at + 4 + 20 * place)
                 yield origins[origin][:16], origins[origin][16:], codec, number, raw, pack[offset : offset + stored]
+
+
+def paths_of(run: bytes) -> list[bytes]:
+    """Return the paths in a run of a manifest: its blocks are zstd frames, one behind the other."""
+    (index_bytes,) = struct.unpack("<I", run[-16:-12])
+    found: list[bytes] = []
+    at, end = 0, len(run) - 16 - index_bytes
+    while at < end:
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        block = decompressor.decompress(run[at:end])
+        found += pq.read_table(io.BytesIO(block))["path"].to_pylist()
+        at = end - len(decompressor.unused_data)
+    return found
 
 
 def words_of(data: bytes) -> list[str]:

@@ -45,8 +45,8 @@ def main() -> None:
     else:
         content = b"x" * 100
         pack, key = thief.pack({thief.chunk_id(content): content}), thief.sealed_key()
-        manifest = thief.sealed_object(1, {"dictionary": long_text, "list": long_list, "metadata": columns}[what]())
-        runs = {"manifest": [manifest], "needs": [thief.needs([pack], key)]}
+        payload, rows = {"dictionary": (long_text, ROWS), "list": (long_list, 1), "metadata": (columns, 1)}[what]
+        runs = {"manifest": [thief.manifest(payload(), rows)], "needs": [thief.needs([pack], key)]}
         thief.put(*thief.commit(runs, moment))
     for one, data in thief.made.items():
         forge.put(Path(replica), one, data)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 from blake3 import blake3
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from forge import Json, Signer, base, canonical, hash_of, seal_to  # type: ignore[import-not-found]
 
-FRAME_BYTES = 1 << 20
+FRAME_POWERS = {1: 15, 2: 20}  # by kind: manifests and page maps
 XATTRS = pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))
 COLUMNS = {
     "path": pa.binary(), "display": pa.string(), "kind": pa.string(), "mode": pa.int32(), "uid": pa.int64(),
@@ -213,12 +214,22 @@ class Thief:
     def sealed_object(self, kind: int, payload: bytes) -> Json:
         """Put a run; return its reference."""
         salt = os.urandom(32)
-        header = b"FSOB\1" + bytes([kind, 0, 20]) + self.key_id + salt
+        header = b"FSOB\1" + bytes([kind, 0, FRAME_POWERS[kind]]) + self.key_id + salt
+        size = 1 << FRAME_POWERS[kind]
         aead, frames = AESGCM(self.derive(self.data_key, "object", salt)), []
-        for number, at in enumerate(range(0, len(payload), FRAME_BYTES)):
-            nonce = struct.pack(">Q3xB", number, at + FRAME_BYTES >= len(payload))
-            frames.append(aead.encrypt(nonce, payload[at : at + FRAME_BYTES], self.bound("object", header, b"runs/")))
-        return self.run(header + b"".join(frames))
+        for number, at in enumerate(range(0, len(payload), size)):
+            nonce = struct.pack(">Q3xB", number, at + size >= len(payload))
+            frames.append(aead.encrypt(nonce, payload[at : at + size], self.bound("object", header, b"runs/")))
+        return self.run(header + b"".join(frames) + header)
+
+    def manifest(self, parquet: bytes, rows: int) -> Json:
+        """Put a run of a manifest with these bytes as its only block; return its reference."""
+        compressor = zstandard.ZstdCompressor()
+        block = compressor.compress(parquet)
+        index = struct.pack("<III", rows, len(block), len(parquet)) + struct.pack("<I", 0) * 2
+        stored = compressor.compress(index)
+        trailer = struct.pack("<II4sB3x", len(stored), len(index), b"FSMF", 1)
+        return self.sealed_object(1, block + stored + trailer)
 
     def run(self, data: bytes) -> Json:
         self.put(f"runs/{hash_of(data)}", data)
@@ -266,7 +277,7 @@ class Thief:
             rows.append(row(path, "file", mode, content, extents))
         out = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, MANIFEST), out, compression="zstd")
-        manifest = self.sealed_object(1, out.getvalue())
+        manifest = self.manifest(out.getvalue(), len(rows))
         needs = self.needs([pack], key)
         runs = changes.pop("runs", {"manifest": [manifest], "needs": [needs]})
         return self.put(*self.commit(runs, now, **changes))

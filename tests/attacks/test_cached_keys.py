@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from farshore.access.unlock import CREDENTIAL_FILE
+from farshore.catalog.base_snapshot import MadeBase
+from farshore.catalog.full_page_map import FullPageMap
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.sealed.sealed_object import ObjectKey
 from tests.attacks.world import CONTENT, Victim, attack
@@ -40,13 +43,15 @@ def test_the_cache_of_a_write_only_host_opens_no_content(victim: Victim) -> None
 
 
 def test_a_cache_that_keeps_the_data_key_gives_the_last_run(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
-    def kept(publisher: ObjectPublisher) -> dict[str, ObjectKey]:
+    def kept(publisher: ObjectPublisher, base_map: FullPageMap | None) -> MadeBase:
         data_key = publisher._data_key  # noqa: SLF001 - what the cache is to be without
-        return {role: ObjectKey(key.salt, data_key.secret) for role, key in own_keys(publisher).items()}
+        made = own_base(publisher, base_map)
+        key = ObjectKey(made.entries.key.salt, data_key.secret)
+        return replace(made, entries=replace(made.entries, key=key))
 
-    own_keys = ObjectPublisher.object_keys
+    own_base = ObjectPublisher.made_base
 
-    monkeypatch.setattr(ObjectPublisher, "object_keys", kept)
+    monkeypatch.setattr(ObjectPublisher, "made_base", kept)
     (victim.root / "home/letter").write_bytes(CONTENT[::-1])
     victim.backup()
     assert CONTENT[::-1].decode() in "".join(thief(victim)["contents"])

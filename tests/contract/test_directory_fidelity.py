@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from farshore.format.manifest import sort_key
+from farshore.format.choosing import sort_key
 from farshore.model import EntryKind, Problem
 from farshore.sources.base import Data, Hole
 from tests.contract.directory_trees import (

@@ -41,6 +41,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
 from second_commits import Needs, read_commits, read_needs, unite
+from second_manifest import merged, read_run
 from second_prune import condemned, decision, forgotten, keeping, verdicts
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
@@ -254,11 +255,13 @@ def open_segment(keys: Keys, data_key: bytes, segment: Segment, sealed: bytes) -
 
 # --- section 5: sealed objects ---------------------------------------------------------------------------------------
 def open_object(keys: Keys, secret: bytes, kind: int, name: str, sealed: bytes) -> bytes:
-    header, body = sealed[:56], sealed[56:]
-    require(len(header) == 56 and header[:6] == b"FSOB\x01" + bytes([kind]) and header[7] == 20, f"{name} is another")
+    header, body = sealed[:56], sealed[56:-56]
+    require(header == sealed[-56:] and header[:6] == b"FSOB\x01" + bytes([kind]), f"{name} is another")
+    require(header[7] == (15 if kind == 1 else 20), f"{name} has frames of another size")
+    frame = (1 << header[7]) + 16
     aead = AESGCM(keys.derive(secret, "object", header[24:]))
     binding = associated(keys.repository, "object", header, name.encode())
-    frames = [body[at : at + MIB + 16] for at in range(0, len(body), MIB + 16)]
+    frames = [body[at : at + frame] for at in range(0, len(body), frame)]
     require(frames, f"{name} is cut short")
     nonces = [struct.pack(">Q3xB", number, number == len(frames) - 1) for number in range(len(frames))]
     payload = b"".join(aead.decrypt(*one, binding) for one in zip(nonces, frames, strict=True))
@@ -444,13 +447,9 @@ class Reader:
             self.data_key(key_id)
         for digest, size in needs.fragments:
             require((self.root / "index" / digest).stat().st_size == size, f"fragment {digest} has another size")
-        (run,) = commit["runs"]["manifest"]
         footers = self.footers(needs)
         chunks = {one[0]: (pack_id, one) for pack_id, footer in footers.items() for one in footer[1]}
-        manifest = pq.ParquetFile(io.BytesIO(self.open_run(run, 1)))
-        rows = [row for batch in manifest.iter_batches(256) for row in batch.to_pylist()]
-        order = [row["path"].replace(b"/", b"\x00") for row in rows]
-        require(order == sorted(set(order)), "a manifest is not in order")
+        rows = merged([read_run(self.open_run(run, 1)) for run in commit["runs"]["manifest"]])
         os.makedirs(target)
         pages = self.pages(commit)
         for row in rows:

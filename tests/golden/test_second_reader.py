@@ -86,7 +86,7 @@ def listed_xattrs(path: bytes) -> list[str]:
     return os.listxattr(path, follow_symlinks=False)
 
 
-PARTS = ("second_trust.py", "second_commits.py", "second_prune.py")  # of the program
+PARTS = ("second_trust.py", "second_commits.py", "second_manifest.py", "second_prune.py")  # of the program
 
 
 def test_it_was_written_from_the_page() -> None:

@@ -47,7 +47,7 @@ from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey
 from farshore.sealed.fragments import make_fragment, open_packs
 from farshore.sealed.open_segment import open_segment_at
 from farshore.sealed.packs import entry_of, open_footer
-from farshore.sealed.sealed_object import SealedKind, key_id_of, open_object
+from farshore.sealed.sealed_object import SealedKind, key_id_of, open_object, seal_object
 from farshore.sealed.segments import PlainSegment, seal_segment
 from farshore.signing import SignedKind, SigningKey, verify
 from farshore.sources.sqlite.check import DatabaseFacts
@@ -222,7 +222,16 @@ def test_a_sealed_object() -> None:
         sealed, secret=DATA_KEY.secret, kind=SealedKind.MANIFEST, name=names.RUNS, repository_id=KEYS.repository_id
     )
     assert opened == TEXT
+    assert make_sealed() == sealed
     assert key_id_of(sealed) == DATA_KEY.key_id
+
+
+def make_sealed() -> bytes:
+    """Return the sealed object of the page."""
+    return seal_object(
+        TEXT, secret=DATA_KEY.secret, key_id=DATA_KEY.key_id, salt=b"s" * 32, kind=SealedKind.MANIFEST, name=names.RUNS,
+        repository_id=KEYS.repository_id,
+    )  # fmt: skip
 
 
 def the_needs() -> Needs:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from farshore import limits
 from farshore.errors import FarshoreError
 from farshore.format import decode_object, names
+from farshore.format.choosing import sort_key
 from farshore.format.commit import Commit, RunRef, decode_commit, decode_head, encode_commit, encode_details
 from farshore.format.extents import decode_extents, encode_extents
 from farshore.format.footers import decode_footers
 from farshore.format.header import Chunking, Header, decode_header, encode_header, new_header
 from farshore.format.lease import Lease, LeaseEnd, decode_end, decode_lease, encode_end, encode_lease
-from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter, sort_key
+from farshore.format.manifest import CHANGING, WHOLE, ManifestReader, ManifestRow, ManifestWriter
 from farshore.format.needs import NeededFragment, NeededKey, NeededPack, Needs, decode_needs, encode_needs, join_needs
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, HEADER_BYTES, SEGMENT_DTYPE, Footer, decode_footer, encode_footer

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farshore.catalog.selection import Selection
 from farshore.errors import SnapshotUnknown
-from farshore.format.choosing import HardLinks, Subtree
+from farshore.format.choosing import HardLinks, Subtree, sort_key
 from farshore.format.differing import diff_manifests
 from farshore.format.extents import decode_extents, encode_extents
-from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key, table_to_rows
+from farshore.format.manifest import ManifestReader, ManifestRow, table_to_rows
 from farshore.model import Change, ChangeKind, Entry, EntryKind, Extent
 from farshore.ops.restore.options import RestoreOptions
 from farshore.sources.directory.globs import Globs
+from tests.doubles.manifests import in_runs
 
 NAMES = st.sampled_from([b"a", b"b", b"a-", b"a.txt", b"b.txt", b"\xff", b"ab", b"[a]"])
 PATHS = st.lists(NAMES, max_size=4).map(b"/".join)
@@ -61,16 +60,8 @@ def trees(draw: st.DrawFn) -> list[ManifestRow]:
 
 
 def manifest(rows: Sequence[ManifestRow], group: int) -> ManifestReader:
-    file = io.BytesIO()
-    pq.write_table(
-        rows_to_table(rows),
-        file,
-        row_group_size=group,
-        compression="zstd",
-        write_statistics=["path"],
-        store_schema=False,
-    )
-    return ManifestReader(file)
+    """Return a manifest in so many runs, with blocks of three times so many rows."""
+    return in_runs(rows, group, 3 * group)
 
 
 @given(trees(), st.integers(1, 4), PATHS)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from farshore.catalog.selection import Selection
 from farshore.errors import SnapshotUnknown
-from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter, sort_key
+from farshore.format.choosing import sort_key
+from farshore.format.manifest import ManifestReader, ManifestRow, ManifestWriter
 from farshore.model import Entry, EntryKind
 from farshore.ops.restore.options import RestoreOptions
 from farshore.sources.directory.globs import Globs

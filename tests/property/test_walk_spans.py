@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.format.manifest import sort_key
+from farshore.format.choosing import sort_key
 from farshore.handles import DirectoryHandles, Handle
 from farshore.sources.directory.globs import Globs
 from farshore.sources.directory.walk import Found, Span, Walk, WalkOptions

@@ -12,7 +12,8 @@ from typing import IO, Any, NamedTuple
 
 from blake3 import blake3
 
-from farshore.format.manifest import ManifestRow, sort_key
+from farshore.format.choosing import sort_key
+from farshore.format.manifest import ManifestRow
 from farshore.host_resources import TEMPORARY, unusable
 from farshore.model import EntryKind
 

@@ -44,7 +44,7 @@ def new_commit(
         started_utc=attempt.run.started_utc,
         committed_utc=committed_utc,
         state=SnapshotState.INCOMPLETE if captured.counts.lacking else SnapshotState.COMPLETE,
-        data_key=state.data_key.key_id.hex(),
+        data_key=state.publisher.data_key_id,
         runs=state.publisher.runs,
         log=(head.number, head.hash),
         source=source.name,

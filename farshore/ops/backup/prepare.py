@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class RunState:
     publisher: ObjectPublisher
     committer: Committer
     locks: LockExtender
-    condemned: Collection[str]  # names that count as absent
+    condemned: frozenset[str]  # names that count as absent
 
     @property
     def entries_before(self) -> int | None:

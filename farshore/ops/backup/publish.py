@@ -1,24 +1,29 @@
 """The objects that a run makes, in the order that keeps every listing honest, on their way to the fan-out.
 
-Data key, packs, index fragments after their packs, then manifest, page map and needs. Manifest and page map are sealed
-into spool files on this host, because neither their size nor the hash that names them is known before the end.
+Data key, packs, index fragments after their packs, then a run of the manifest, a page map and a run of needs; of a
+source that did not change none of them. Entries and page map are sealed into spool files on this host, because neither
+their size nor the hash that names them is known before the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from farshore import limits
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
+from farshore.catalog.base_snapshot import MadeBase
 from farshore.catalog.data_keys import find_key_names
 from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
+from farshore.catalog.manifest_runs import KeptRun, LocalFile, merge_runs, plan_manifest
 from farshore.catalog.next_needs import NeedsRun, plan_needs
 from farshore.clock import Clock
 from farshore.crypto import recipient_id
+from farshore.errors import ObjectCorrupt
 from farshore.format import names
 from farshore.format.commit import RunRef
 from farshore.format.fragments import FragmentEntry
@@ -31,9 +36,17 @@ from farshore.sealed import KeySet
 from farshore.sealed.data_key import DataKey, seal_data_key
 from farshore.sealed.fragments import make_fragment
 from farshore.sealed.packs import SealedPack
-from farshore.sealed.sealed_object import ObjectKey, SealedKind, SealedWriter
+from farshore.sealed.sealed_object import SealedKind, SealedWriter
 
-_KINDS = {names.MANIFEST: SealedKind.MANIFEST, names.PAGES: SealedKind.PAGES}
+CHANGES = "changes"  # a run of what differs from the snapshot before
+_MERGED = "merged"  # that and newer runs of the snapshot before in one
+_KINDS = {
+    names.MANIFEST: SealedKind.MANIFEST,
+    names.PAGES: SealedKind.PAGES,
+    CHANGES: SealedKind.MANIFEST,
+    _MERGED: SealedKind.MANIFEST,
+}
+_log = logging.getLogger(__name__)
 
 
 def seal_to_each(keys: KeySet, data_key: DataKey) -> dict[NeededKey, bytes]:
@@ -58,23 +71,21 @@ class ObjectPublisher:
         self.spool = spool
         self._unindexed: list[FragmentEntry] = []
         self._pack_sizes: dict[str, int] = {}
-        self._writers: dict[str, SealedWriter] = {}
         self._fragments: list[NeededFragment] = []
         self.made: list[WrittenObject] = []
-        self.refs: dict[str, RunRef] = {}
-        self.files: dict[str, Path] = {}
+        self._sealed: dict[str, LocalFile] = {}  # by role
+        self._key_sent = False
+        self.manifest_runs: tuple[KeptRun, ...] = ()
+        self.pages_runs: tuple[KeptRun, ...] = ()
+        self._keeps_pages = False
         self.needs = Needs()
         self.needs_body = b""  # of the run that it sent, empty where it sent none
         self._needs_runs: tuple[RunRef, ...] = ()
         self.pages_base: FullPageMap | None = None
 
-    def start(self) -> None:
-        """Send the run's data key, for each who reads it, ahead of everything that needs it."""
-        for key, sealed in self._sealed_keys.items():
-            self._send_small(key.name, ObjectKind.DATA_KEY, sealed)
-
     def send_pack(self, pack: SealedPack) -> None:
         """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
+        self._send_data_key()
         pack_id = pack.pack_id.hex()
         self._pack_sizes[pack_id] = len(pack.body)
         self._unindexed.append(pack.entry)
@@ -85,58 +96,113 @@ class ObjectPublisher:
             self._send_fragment()
 
     @contextmanager
-    def open_files(self) -> Iterator[tuple[SealedWriter, SealedWriter]]:
-        """Open the sealed spool files of manifest and page map."""
+    def open_files(self, *, changes: bool) -> Iterator[Mapping[str, SealedWriter]]:
+        """Open the sealed spool files of all entries, of the page map and, where that is asked for, of the changes."""
         with ExitStack() as stack:
-            for role, kind in _KINDS.items():
-                self.files[role] = self.spool / role
-                file = stack.enter_context(open_new_file(self.files[role], CACHE))
-                self._writers[role] = SealedWriter(
-                    sink=file, secret=self._data_key.secret, key_id=self._data_key.key_id,
-                    salt=self._clock.random_bytes(32), kind=kind, name=names.RUNS,
-                    repository_id=self._keys.repository_id,
-                )  # fmt: skip
-            yield self._writers[names.MANIFEST], self._writers[names.PAGES]
-            for role, writer in self._writers.items():
-                digest = writer.finish()
-                self.refs[role] = RunRef(digest, writer.sealed_bytes)
+            roles = [names.MANIFEST, names.PAGES, *([CHANGES] if changes else [])]
+            yield {role: stack.enter_context(self._sealing(role)) for role in roles}
 
-    def finish(self, *, has_pages: bool, pages_base: FullPageMap | None) -> None:
-        """Send the last fragment, the manifest, and the page map where there is one.
+    @contextmanager
+    def _sealing(self, role: str) -> Iterator[SealedWriter]:
+        path = self.spool / role
+        with open_new_file(path, CACHE) as file:
+            writer = SealedWriter(
+                sink=file, secret=self._data_key.secret, key_id=self._data_key.key_id,
+                salt=self._clock.random_bytes(32), kind=_KINDS[role], name=names.RUNS,
+                repository_id=self._keys.repository_id,
+            )  # fmt: skip
+            yield writer
+            self._sealed[role] = LocalFile(RunRef(writer.finish(), writer.sealed_bytes), writer.key, path)
+
+    def finish_manifest(self, repository: Repository, earlier: Sequence[KeptRun], *, changed: bool) -> None:
+        """Send the last fragment, and a run of the manifest where something changed.
+
+        Args:
+            earlier: The runs of the snapshot before that this one may name again; none for a run of all entries.
+            changed: Whether anything did since then.
+        """
+        self._send_fragment()
+        entries = self._sealed[names.MANIFEST]
+        changes = self._sealed.get(CHANGES)
+        planned = plan_manifest(
+            [run.ref for run in earlier],
+            changes_bytes=changes.ref.bytes if changes is not None and changed else 0,
+            full_bytes=entries.ref.bytes,
+        )
+        kept, new = list(earlier[: planned.kept]), entries if planned.new else None
+        if kept and planned.new and changes is not None:
+            merged = [run.local for run in earlier[planned.kept :]]
+            new = self._merge(repository, [one for one in merged if one is not None], changes) if merged else changes
+            if new is None:  # a file of this host is damaged
+                kept, new = [], entries
+        if new is not None:
+            kept.append(KeptRun(new.ref, self._data_key.key_id.hex(), new))
+            self._send_run(names.MANIFEST, new)
+        self.manifest_runs = tuple(kept)
+
+    def _merge(self, repository: Repository, runs: Sequence[LocalFile], changes: LocalFile) -> LocalFile | None:
+        try:
+            with self._sealing(_MERGED) as sink:
+                merge_runs(repository, [*runs, changes], sink)
+        except (ObjectCorrupt, OSError) as trouble:
+            _log.warning("runs of the last manifest cannot be merged, so all entries are written: %s", trouble)
+            return None
+        return self._sealed[_MERGED]
+
+    def finish_pages(self, *, has_pages: bool, pages_base: FullPageMap | None, kept: Sequence[KeptRun]) -> None:
+        """Send the page map where there is one.
 
         Args:
             pages_base: The base of a page map that is a difference. The commit names it and needs its data key; it is
                 an object of an earlier run.
+            kept: The page map of the snapshot before, where it is that of this one, too.
         """
-        self._send_fragment()
+        own = self._sealed.pop(names.PAGES)
+        if kept or (not has_pages and pages_base is None):
+            self.pages_runs, self._keeps_pages = tuple(kept), bool(kept)
+            own.file.unlink()
+            return
         self.pages_base = pages_base
-        if not has_pages and pages_base is None:
-            del self.refs[names.PAGES]
-            self.files.pop(names.PAGES).unlink()
-        for role, ref in self.refs.items():
-            self.made.append(WrittenObject(ref.name, ObjectKind(role), ref.bytes, ref.blake3))
-            self._fanout.offer(Upload(ref.name, self.files[role], ref.bytes, barrier=True))
+        self._sealed[names.PAGES] = own
+        self.pages_runs = (KeptRun(own.ref, self._data_key.key_id.hex(), own),)
+        if pages_base is not None:
+            self.pages_runs = (KeptRun(pages_base.ref, pages_base.key_object.key_id), *self.pages_runs)
+        self._send_run(names.PAGES, own)
 
-    def object_keys(self) -> dict[str, ObjectKey]:
-        """Return the keys of manifest and page map, by role; each opens its own object and nothing else.
+    def made_base(self, base_map: FullPageMap | None) -> MadeBase:
+        """Return what the next run compares with. Each key opens its own object and nothing else.
 
         This host keeps them after the run. With the data key a thief of its disk would read the run's content.
+
+        Args:
+            base_map: The full page map of the snapshot before.
         """
-        return {role: self._writers[role].key for role in self.files}
+        return MadeBase(
+            entries=self._sealed[names.MANIFEST],
+            runs=self.manifest_runs,
+            pages=self._sealed.get(names.PAGES),
+            pages_runs=self.pages_runs,
+            pages_base=base_map if self._keeps_pages else self.pages_base,
+            key_object=self.key_object,
+            keeps_pages=self._keeps_pages,
+        )
 
     @property
     def kept_files(self) -> dict[str, Path]:
         """Files of this host with runs of earlier snapshots that the commit names, by their names."""
-        return {self.pages_base.ref.name: self.pages_base.file} if self.pages_base is not None else {}
+        files = {run.ref.name: run.local.file for run in self.manifest_runs if run.local is not None}
+        return files | ({self.pages_base.ref.name: self.pages_base.file} if self.pages_base is not None else {})
+
+    @property
+    def data_key_id(self) -> str:
+        """The id of the run's data key; empty where it sealed nothing that was sent."""
+        return self._data_key.key_id.hex() if self._key_sent else ""
 
     @property
     def runs(self) -> dict[str, tuple[RunRef, ...]]:
         """The runs that the commit names, by role."""
-        runs: dict[str, tuple[RunRef, ...]] = {role: (ref,) for role, ref in self.refs.items()}
-        runs[names.NEEDS] = self._needs_runs
-        if self.pages_base is not None:
-            runs[names.PAGES] = (self.pages_base.ref, *runs[names.PAGES])
-        return runs
+        runs = {names.MANIFEST: tuple(run.ref for run in self.manifest_runs), names.NEEDS: self._needs_runs}
+        return runs | ({names.PAGES: tuple(run.ref for run in self.pages_runs)} if self.pages_runs else {})
 
     def exact_needs(self, repository: Repository, inventory: Inventory, reused: Sequence[NeededPack]) -> Needs:
         """Return all that the snapshot needs, and nothing else.
@@ -152,7 +218,11 @@ class ObjectPublisher:
         packs = [*(NeededPack(pack_id, size) for pack_id, size in self._pack_sizes.items()), *reused]
         origins = {origin.key_id.hex() for packed in known for origin in packed.footer.origins}
         at_work = [repository.replicas[name] for name in self._fanout.at_work]
-        data_keys = [*self._sealed_keys, *find_key_names(repository, at_work, origins - {self.key_object.key_id})]
+        opened_by = {run.key_id for run in (*self.manifest_runs, *self.pages_runs)}
+        earlier_keys = (origins | opened_by) - {self.key_object.key_id}
+        data_keys = find_key_names(repository, at_work, earlier_keys)
+        if self._key_sent:
+            data_keys += self._sealed_keys
         if self.pages_base is not None:
             data_keys.append(self.pages_base.key_object)
         fragments = [*self._fragments, *(NeededFragment(*one) for one in inventory.fragments_of(pack_ids))]
@@ -171,6 +241,18 @@ class ObjectPublisher:
             made = RunRef(names.hash_of(planned.body), len(planned.body))
             self._needs_runs = (*planned.kept, made)
             self._send_small(made.name, ObjectKind.NEEDS, planned.body)
+
+    def _send_data_key(self) -> None:
+        """Send the run's data key, for each who reads it, ahead of everything that needs it."""
+        if not self._key_sent:
+            self._key_sent = True
+            for key, sealed in self._sealed_keys.items():
+                self._send_small(key.name, ObjectKind.DATA_KEY, sealed)
+
+    def _send_run(self, role: str, made: LocalFile) -> None:
+        self._send_data_key()
+        self.made.append(WrittenObject(made.ref.name, ObjectKind(role), made.ref.bytes, made.ref.blake3))
+        self._fanout.offer(Upload(made.ref.name, made.file, made.ref.bytes, barrier=True))
 
     def _send_fragment(self) -> None:
         if self._unindexed:

@@ -207,11 +207,8 @@ class BackupSession:
         state = self._require_state()
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
-        remember_base(
-            self._repository, source_id=state.source_id, object_keys=state.publisher.object_keys(),
-            key_object=state.publisher.key_object, commit=self._commit, files=state.publisher.files,
-            pages_base=state.publisher.pages_base,
-        )  # fmt: skip
+        made = state.publisher.made_base(state.base.pages_base if state.base else None)
+        remember_base(self._repository, state.source_id, self._commit, made)
         if state.publisher.needs_body:
             self._repository.cache.put(state.publisher.runs[names.NEEDS][-1].name, state.publisher.needs_body)
         result = self._recorder.result(self._commit, self._outcomes, state=state, captured=self._captured)

@@ -128,8 +128,8 @@ def _restore(
     run: Run,
 ) -> tuple[RestoreResult, list[Problem]]:
     commit = _read_commit(repository, snapshot, reader)
-    manifest = open_snapshot(repository, commit, reader)
     selection = Selection(options)
+    manifest = open_snapshot(repository, commit, reader, wanted=selection.candidates if options.delta is None else None)
     selection.check(manifest)
     privileges = Privileges(options)
     changing: list[Problem] = []

@@ -49,7 +49,7 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
                 continue
             if lacking:
                 detail = f"{lacking:,} chunks of its files are in no pack that can be read"
-                one.blame(commit.manifest.name, ProofState.UNDECODABLE, detail, snapshot)
+                one.blame(commit.manifest[-1].name, ProofState.UNDECODABLE, detail, snapshot)
             if unnamed:
                 detail = f"{unnamed:,} chunks of its files are in no segment that it names"
                 one.blame(commit.needs[-1].name, ProofState.UNDECODABLE, detail, snapshot)
@@ -57,9 +57,10 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
 
 def _blame_unreadable(checks: Sequence[ReplicaCheck], commit: CommitHead, error: FarshoreError) -> None:
     """Blame a manifest that nobody can read although its bytes are right: its own writer made it so."""
-    name = commit.manifest.name
     for one in checks if isinstance(error, Corrupt) else ():
-        if commit.snapshot in one.needs and one.digests.get(name) == commit.manifest.blake3:
+        whole = all(one.digests.get(run.name) == run.blake3 for run in commit.manifest)
+        if commit.snapshot in one.needs and whole:
+            name = commit.manifest[-1].name
             one.blame(name, ProofState.UNDECODABLE, f"no restore can read it: {error}", commit.snapshot)
 
 

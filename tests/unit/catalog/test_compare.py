@@ -11,8 +11,9 @@ import pytest
 
 from farshore.catalog.compare import PreviousManifest, RowRange, UnchangedRun, cut_paths
 from farshore.catalog.previous_rows import Slice
+from farshore.format.choosing import sort_key
 from farshore.format.extents import encode_extents
-from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, sort_key, table_to_rows
+from farshore.format.manifest import CHANGING, ManifestReader, ManifestRow, ManifestWriter, table_to_rows
 from farshore.format.origin import Origin
 from farshore.format.pack import CHUNK_DTYPE, SEGMENT_DTYPE, Footer, PackedFooter
 from farshore.index import ChunkIndex

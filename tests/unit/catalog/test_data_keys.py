@@ -84,9 +84,8 @@ def test_a_manifest_opens_by_the_valid_one_where_only_a_listing_has_them(engine:
     with engine.opened(Need.READ) as repository:
         (snapshot,) = list_snapshots(repository)
         reader = reader_of(repository, snapshot)
-        keys = RunKeys(repository, reader, snapshot.commit.data_key)
         assert not repository.key_names
-        rows = list(open_manifest(repository, reader, snapshot.commit, keys).rows())
+        rows = list(open_manifest(repository, reader, snapshot.commit).rows())
     assert b"file" in {row.entry.path for row in rows}
 
 

@@ -112,7 +112,7 @@ def test_sizes_are_those_of_the_objects_and_what_a_record_names_is_part_of_it(wo
     assert {one.kind for one in needed if one.size is None} == {Kind.COMMIT}
     assert [one for one in needed if one.size not in (None, len(there[one.name]))] == []
     own = list(own_objects(world.second.commit))
-    assert len(own) == 5, "a manifest, two runs of needs, a page map and its base"
+    assert len(own) == 6, "two runs of the manifest and of needs, a page map and its base"
     assert own == [one for one in needed if one.kind is Kind.RUN]
 
 

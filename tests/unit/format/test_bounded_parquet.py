@@ -21,6 +21,7 @@ from farshore.format.manifest import SCHEMA, ManifestReader, ManifestRow, Manife
 from farshore.format.page_headers import pages_of
 from farshore.format.page_maps import PageMap
 from farshore.model import Entry, EntryKind
+from tests.doubles.manifests import in_one_block
 
 
 def packed(table: pa.Table, **options: Any) -> bytes:
@@ -101,7 +102,7 @@ def test_every_reader_looks_first() -> None:
     rows = rows_to_table([ManifestRow(Entry(b"%d" % n, EntryKind.FILE)) for n in range(500)])
     manifest = packed(rows.set_column(at, "extents", repeated(1 << 20, 500)), dictionary_pagesize_limit=1 << 30)
     with pytest.raises(ObjectCorrupt, match="claims"):
-        list(ManifestReader(io.BytesIO(manifest)).rows())
+        list(ManifestReader(in_one_block(manifest, 500)).rows())
     columns = {"path": repeated(1 << 20, 200), "page_bytes": pa.array([0] * 200, pa.int32())}
     columns |= {"first_page": pa.array([0] * 200), "hashes": pa.array([b""] * 200)}
     with pytest.raises(ObjectCorrupt, match="claims"):
@@ -119,7 +120,7 @@ def test_a_value_that_is_missing_or_of_another_type_is_damage(column: str) -> No
     at = SCHEMA.get_field_index(column)
     for values in (pa.nulls(1, SCHEMA.types[at]), pa.array([1.5])):
         with pytest.raises(ObjectCorrupt, match=r"missing|type"):
-            list(ManifestReader(io.BytesIO(packed(table.set_column(at, column, values)))).rows())
+            list(ManifestReader(in_one_block(packed(table.set_column(at, column, values)), 1)).rows())
 
 
 def test_extents_that_are_cut_short_are_damage() -> None:

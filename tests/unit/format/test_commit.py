@@ -87,7 +87,7 @@ def test_its_name_carries_the_hash_of_what_is_stored() -> None:
 
 
 def test_the_runs_of_a_commit() -> None:
-    assert (COMMIT.manifest, COMMIT.needs, COMMIT.pages_base, COMMIT.pages) == (MANIFEST, (NEEDS,), BASE, PAGES)
+    assert (COMMIT.manifest, COMMIT.needs, COMMIT.pages_base, COMMIT.pages) == ((MANIFEST,), (NEEDS,), BASE, PAGES)
     assert COMMIT.all_runs == (MANIFEST, NEEDS, BASE, PAGES)
     full = replace(COMMIT, runs={**COMMIT.runs, "pages": (PAGES,)})
     assert (full.pages_base, full.pages) == (None, PAGES)
@@ -97,10 +97,6 @@ def test_the_runs_of_a_commit() -> None:
 
 
 def test_more_runs_than_this_version_joins_are_reported_and_not_read_in_part() -> None:
-    later = replace(COMMIT, runs={**COMMIT.runs, "manifest": (MANIFEST, NEEDS)})
-    assert set(later.all_runs) >= {MANIFEST, NEEDS}
-    with pytest.raises(FormatTooNew, match="2 runs"):
-        _ = later.manifest
     with pytest.raises(FormatTooNew, match="3 runs"):
         _ = replace(COMMIT, runs={**COMMIT.runs, "pages": (BASE, PAGES, MANIFEST)}).pages
 

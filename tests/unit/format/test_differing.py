@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import io
-
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from farshore.format.differing import diff_manifests
 from farshore.format.manifest import SCHEMA, ManifestReader, ManifestRow, rows_to_table
 from farshore.model import Change, ChangeKind, Entry, EntryKind
+from tests.doubles.manifests import run_of
 
 
 def reader(table: pa.Table) -> ManifestReader:
-    file = io.BytesIO()
-    pq.write_table(table, file, compression="zstd", store_schema=False)
-    return ManifestReader(file)
+    return ManifestReader(run_of(table))
 
 
 def test_no_attributes_are_reported_as_none_or_as_an_empty_list() -> None:

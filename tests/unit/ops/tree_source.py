@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from farshore import limits
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, SourceChanged
-from farshore.format.manifest import sort_key
+from farshore.format.choosing import sort_key
 from farshore.model import Entry, EntryKind, Problem
 from farshore.sources.base import Capture, Content, Data, Hole, Item, Piece
 

@@ -59,19 +59,23 @@ def test_it_opens_to_what_was_sealed(length: int, compress: bool) -> None:
 
 @pytest.mark.parametrize(("length", "frames"), [(0, 1), (1, 1), (MIB, 1), (MIB + 1, 2), (2 * MIB, 2), (2 * MIB + 1, 3)])
 def test_only_the_last_frame_is_shorter_and_it_is_empty_only_for_nothing(length: int, frames: int) -> None:
-    assert len(seal(NOISE[:length])) == HEADER_BYTES + length + 16 * frames
+    assert len(seal(NOISE[:length])) == 2 * HEADER_BYTES + length + 16 * frames
 
 
 def test_the_header_has_the_bytes_of_the_format() -> None:
     sealed = seal(b"x", compress=True)
     assert sealed[:HEADER_BYTES] == b"FSOB\x01\x07\x01\x14" + bytes(16) + SALT
+    assert sealed[-HEADER_BYTES:] == sealed[:HEADER_BYTES]
     assert key_id_of(sealed) == INDEX_KEY_ID
+    assert seal(b"x", kind=SealedKind.MANIFEST)[7] == 15
 
 
 def test_an_object_of_the_first_version_opens() -> None:
     sealed = bytes.fromhex(
         "46534f4201070014000000000000000000000000000000007474747474747474747474747474747474747474747474747474"
         "747474747474852324838d4ee906ed794eeb336c718b6a698f2bd739b221c3af24f09a77aef50162c5bd4241e03f240b5de9"
+        "46534f4201070014000000000000000000000000000000007474747474747474747474747474747474747474747474747474"
+        "747474747474"
     )
     assert unseal(sealed) == b"a cache of the first version"
     assert seal(b"a cache of the first version") == sealed
@@ -111,13 +115,13 @@ def test_every_flipped_byte_is_noticed(compress: bool) -> None:
 def test_a_later_version_is_reported() -> None:
     sealed = seal(b"x")
     with pytest.raises(FormatTooNew):
-        unseal(sealed[:4] + b"\x02" + sealed[5:])
+        unseal(sealed.replace(b"FSOB\x01", b"FSOB\x02"))
 
 
 @pytest.mark.parametrize("payload_bytes", [0, 10, MIB, 2 * MIB, 2 * MIB + 10], ids=str)
 def test_a_cut_at_or_near_every_border_is_noticed(payload_bytes: int) -> None:
     sealed = seal(NOISE[:payload_bytes])
-    borders = {0, 4, HEADER_BYTES, len(sealed), *range(HEADER_BYTES, len(sealed), FRAME)}
+    borders = {0, 4, HEADER_BYTES, len(sealed) - HEADER_BYTES, len(sealed), *range(HEADER_BYTES, len(sealed), FRAME)}
     lengths = {border + near for border in borders for near in range(-18, 19)}
     for length in sorted(lengths):
         if 0 <= length < len(sealed):
@@ -136,10 +140,11 @@ def test_an_extension_is_noticed(payload_bytes: int) -> None:
 
 def test_frames_in_another_order_are_noticed() -> None:
     sealed = seal(NOISE)
-    frames = [sealed[at : at + FRAME] for at in range(HEADER_BYTES, len(sealed), FRAME)]
+    end = len(sealed) - HEADER_BYTES
+    frames = [sealed[at : min(at + FRAME, end)] for at in range(HEADER_BYTES, end, FRAME)]
     for order in ((1, 0, 2, 3), (0, 2, 1, 3), (0, 1, 3), (0, 1, 1, 3), (0, 1, 2, 2), (3,)):
         with pytest.raises(ObjectCorrupt):
-            unseal(sealed[:HEADER_BYTES] + b"".join(frames[at] for at in order))
+            unseal(sealed[:HEADER_BYTES] + b"".join(frames[at] for at in order) + sealed[end:])
 
 
 def test_frames_of_a_twin_are_noticed() -> None:
@@ -187,7 +192,55 @@ def test_only_the_frames_asked_for_are_fetched() -> None:
     view.seek(MIB + 5)
     view.read(10)
     view.read(10)
-    assert asked == [0, HEADER_BYTES + 3 * FRAME, HEADER_BYTES + FRAME]
+    view.seek(0)
+    view.read(2 * MIB)
+    assert asked == [HEADER_BYTES + 3 * FRAME, HEADER_BYTES + FRAME, HEADER_BYTES]
+
+
+def test_the_end_is_one_request_with_the_frames_that_are_asked_for_there() -> None:
+    sealed = seal(NOISE)
+    asked: list[tuple[int, int]] = []
+
+    def fetch(offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
+        asked.append((offset, length))
+        return check(sealed[offset : offset + length])
+
+    view = SealedReader(
+        fetch=fetch, sealed_bytes=len(sealed), secret=lambda _: lambda attempt: attempt(SECRET),
+        kind=SealedKind.CACHE, name=NAME, repository_id=REPOSITORY, tail_bytes=MIB,
+    )  # fmt: skip
+    view.seek(-MIB // 2, io.SEEK_END)
+    assert view.read() == NOISE[-MIB // 2 :]
+    start = HEADER_BYTES + 2 * FRAME
+    assert asked == [(start, len(sealed) - start)]
+
+
+def test_a_copy_whose_end_does_not_open_gives_way_to_the_next() -> None:
+    sealed = seal(NOISE)
+    copies = [flipped_at(sealed, len(sealed) - HEADER_BYTES - 5), sealed]
+
+    def fetch(offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
+        for copy in copies:
+            try:
+                return check(copy[offset : offset + length])
+            except ObjectCorrupt:
+                continue
+        raise ObjectCorrupt("no copy is good")
+
+    view = SealedReader(
+        fetch=fetch, sealed_bytes=len(sealed), secret=SECRET, kind=SealedKind.CACHE, name=NAME, repository_id=REPOSITORY
+    )
+    assert view.read() == NOISE
+    copies[:] = [flipped_at(sealed, len(sealed) - 40)]
+    with pytest.raises(ObjectCorrupt):
+        SealedReader(
+            fetch=fetch, sealed_bytes=len(sealed), secret=SECRET, kind=SealedKind.CACHE, name=NAME,
+            repository_id=REPOSITORY,
+        )  # fmt: skip
+
+
+def flipped_at(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def test_a_size_that_lies_is_noticed_at_once() -> None:

@@ -11,11 +11,13 @@ from farshore import limits
 from farshore.audit.rows import ObjectKind
 from farshore.catalog.compare import PreviousManifest, cut_paths
 from farshore.catalog.full_page_map import choose_pages_base
+from farshore.catalog.manifest_changes import ManifestChanges
+from farshore.format import names
 from farshore.format.manifest import ManifestWriter
 from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
 from farshore.model import Problem, SnapshotCounts
-from farshore.ops.backup.earlier_needs import needs_to_add_to
+from farshore.ops.backup.earlier_runs import manifest_to_add_to, needs_to_add_to, pages_to_keep
 from farshore.ops.backup.pages.hashers import PageHashers
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
@@ -24,10 +26,12 @@ from farshore.ops.backup.pipeline.readers import Readers
 from farshore.ops.backup.pipeline.reading_protocol import ReaderSetup
 from farshore.ops.backup.pipeline.snapshot_writer import SnapshotWriter
 from farshore.ops.backup.prepare import RunState, require_quorum
+from farshore.ops.backup.publish import CHANGES
 from farshore.ops.backup.recognize import check_marks
 from farshore.replicas.repository import Repository
 from farshore.results import ProgressCallback
 from farshore.sealed.packs import SealedPack
+from farshore.sealed.sealed_object import SealedWriter
 from farshore.sources.base import (
     Capture,
     Listing,
@@ -68,13 +72,14 @@ def seal_source(
     keys = repository.writing_keys()
     previous_pages = run.base.pages if run.base else None
     pages_base = choose_pages_base(repository, previous_pages, run.base.pages_base if run.base else None)
-    run.publisher.start()
+    earlier = manifest_to_add_to(repository, run)
     packer = _start_packer(repository, run)
     try:
-        with run.publisher.open_files() as (manifest_file, pages_file):
-            manifest = ManifestWriter(manifest_file)
+        with run.publisher.open_files(changes=bool(earlier)) as files:
+            manifest = ManifestWriter(files[names.MANIFEST])
+            changes = _changes(run, files) if earlier else None
             page_map = PagesWriter(
-                pages_file,
+                files[names.PAGES],
                 base=pages_base.ref.blake3 if pages_base else "",
                 spent=previous_pages.spent_with_it if previous_pages else 0,
             )
@@ -85,6 +90,7 @@ def seal_source(
                     reader=ContentReader(keys=keys, sizes=repository.sizes, spool=run.publisher.spool, hashers=hashers),
                     packer=packer,
                     manifest=manifest,
+                    changes=changes,
                     pages=PageMapBuilder(
                         writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
                     ),
@@ -99,10 +105,15 @@ def seal_source(
                 notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
             page_map.close()
+            if changes is not None:
+                changes.close()
         packer.finish()
     finally:
         packer.close()
-    run.publisher.finish(has_pages=page_map.rows > 0, pages_base=pages_base)
+    changed = changes is None or changes.rows > 0
+    run.publisher.finish_manifest(repository, earlier, changed=changed)
+    kept = () if changed else pages_to_keep(repository, run)
+    run.publisher.finish_pages(has_pages=page_map.rows > 0, pages_base=pages_base, kept=kept)
     needed = run.publisher.exact_needs(repository, run.inventory, packer.reused_packs())
     run.publisher.write_needs(needed, needs_to_add_to(repository, run, needed))
     made = run.publisher.made
@@ -121,6 +132,13 @@ def _recognize(source: Source, capture: Capture, run: RunState, *, accept_new: b
         hosts = source.hosts if isinstance(source, SharedSource) else ()
         check_marks(source.name, marks, run.commits.ordered, hosts)
     return marks
+
+
+def _changes(run: RunState, files: Mapping[str, SealedWriter]) -> ManifestChanges | None:
+    """Return what notes the changes since the snapshot before."""
+    if run.base is None:
+        return None
+    return ManifestChanges(before=run.base.manifest, writer=ManifestWriter(files[CHANGES]))
 
 
 def _start_packer(repository: Repository, run: RunState) -> ChunkPacker:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from farshore import limits
+from farshore.catalog.manifest_changes import ManifestChanges
 from farshore.catalog.previous_rows import Slice
-from farshore.format.manifest import ManifestRow, ManifestWriter, sort_key, table_to_rows
+from farshore.format.choosing import sort_key
+from farshore.format.manifest import ManifestRow, ManifestWriter, table_to_rows
 from farshore.model import Entry, EntryKind, Problem, ProblemCode, SnapshotCounts
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
 from farshore.ops.backup.pipeline.parents import Parents, made_directory
@@ -15,10 +17,22 @@ class SnapshotRows:
     """Writes the rows of one snapshot. One use, from one thread.
 
     `ordered`: whether rows are added in the order of the manifest; else they wait in memory until `finish`.
+
+    Args:
+        manifest: Gets all rows.
+        changes: Gets those that differ from the snapshot before, where there is such.
     """
 
-    def __init__(self, *, manifest: ManifestWriter, packer: ChunkPacker, progress: ProgressCallback) -> None:
+    def __init__(
+        self,
+        *,
+        manifest: ManifestWriter,
+        changes: ManifestChanges | None,
+        packer: ChunkPacker,
+        progress: ProgressCallback,
+    ) -> None:
         self._manifest = manifest
+        self._changes = changes
         self._packer = packer
         self._progress = progress
         self._parents = Parents()
@@ -65,6 +79,8 @@ class SnapshotRows:
         """Write rows of the earlier manifest as they are."""
         self._keep_parents_of(unit)
         self._manifest.add_slice(unit.group, unit.start, unit.count)
+        if self._changes is not None:
+            self._changes.keep(unit)
         self._entries += unit.count
         self._files += unit.files
         self._bytes_total += unit.bytes_total
@@ -94,7 +110,12 @@ class SnapshotRows:
         entry = row.entry
         for path in self._parents.step(entry.path, directory=entry.kind is EntryKind.DIRECTORY):
             self._make_directory(path, entry)
+        self._write(row)
+
+    def _write(self, row: ManifestRow) -> None:
         self._manifest.add(row)
+        if self._changes is not None:
+            self._changes.add(row)
 
     def _keep_parents_of(self, unit: Slice) -> None:
         first, last = unit.start, unit.start + unit.count - 1
@@ -105,7 +126,7 @@ class SnapshotRows:
 
     def _make_directory(self, path: bytes, inside: Entry) -> None:
         self._entries += 1
-        self._manifest.add(ManifestRow(made_directory(path, inside)))
+        self._write(ManifestRow(made_directory(path, inside)))
         self.problems.append(
             Problem(
                 path,

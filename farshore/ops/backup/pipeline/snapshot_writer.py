@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from farshore import limits
 from farshore.catalog.compare import Match, PreviousManifest, RowRange, UnchangedRun
+from farshore.catalog.manifest_changes import ManifestChanges
 from farshore.catalog.previous_rows import Slice
 from farshore.errors import SourceMissing
 from farshore.format.extents import decode_extents, encode_extents
@@ -48,6 +49,7 @@ class SnapshotWriter:
         reader: ContentReader,
         packer: ChunkPacker,
         manifest: ManifestWriter,
+        changes: ManifestChanges | None = None,
         pages: PageMapBuilder,
         previous: PreviousManifest | None,
         entries_before: int | None,
@@ -56,7 +58,7 @@ class SnapshotWriter:
     ) -> None:
         self._reader = reader
         self._packer = packer
-        self._rows = SnapshotRows(manifest=manifest, packer=packer, progress=progress)
+        self._rows = SnapshotRows(manifest=manifest, changes=changes, packer=packer, progress=progress)
         self._pages = pages
         self._previous = previous
         self._entries_before = entries_before

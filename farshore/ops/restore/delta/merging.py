@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from farshore.format.manifest import ManifestRow, sort_key
+from farshore.format.choosing import sort_key
+from farshore.format.manifest import ManifestRow
 from farshore.ops.restore.delta.rows import SnapshotRows
 from farshore.sources.directory.listing import PosixListing
 

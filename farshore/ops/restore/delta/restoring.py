@@ -19,12 +19,13 @@ from typing import Any
 import numpy.typing as npt
 
 from farshore.catalog.base_snapshot import open_pages
-from farshore.catalog.data_keys import RunKeys, reading_keys_of
+from farshore.catalog.data_keys import reading_keys_of
 from farshore.catalog.selection import Selection
 from farshore.clock import Clock
 from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
+from farshore.format.choosing import sort_key
 from farshore.format.commit import Commit
-from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table, sort_key
+from farshore.format.manifest import ManifestReader, ManifestRow, rows_to_table
 from farshore.format.page_maps import PageMap
 from farshore.handles import DIRECTORY_FLAGS, Handle
 from farshore.model import EntryKind, Problem, ProblemCode, SnapshotCounts
@@ -262,7 +263,6 @@ def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> 
     if commit.pages is None:
         return None
     try:
-        data_keys = RunKeys(repository, reader, commit.data_key)
-        return open_pages(repository, reader, commit, commit.pages, data_keys).pages
+        return open_pages(repository, reader, commit, commit.pages).pages
     except CACHED_READ_ERRORS:
         return None

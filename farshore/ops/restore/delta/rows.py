@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from farshore.catalog.previous_rows import count_same_paths
+from farshore.format.choosing import sort_key
 from farshore.format.comparable import Comparable
-from farshore.format.manifest import ManifestRow, sort_key, table_to_rows
+from farshore.format.manifest import ManifestRow, table_to_rows
 from farshore.sources.directory.attributes import hash_xattrs
 from farshore.sources.directory.listing import PosixListing
 

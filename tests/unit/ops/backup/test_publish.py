@@ -29,6 +29,6 @@ def sent(tmp_path: Path, *footers: int) -> list[str]:
 
 def test_a_fragment_is_sent_before_the_footers_it_holds_fill_memory(tmp_path: Path) -> None:
     large = limits.FRAGMENT_FOOTERS_BYTES // 2
-    assert sent(tmp_path, large, large - 1) == ["pack", "pack"]
-    assert sent(tmp_path, large, large, 1) == ["pack", "pack", "index", "pack"]
-    assert sent(tmp_path, 2 * large) == ["pack", "index"]
+    assert sent(tmp_path, large, large - 1) == ["data-key", "pack", "pack"]
+    assert sent(tmp_path, large, large, 1) == ["data-key", "pack", "pack", "index", "pack"]
+    assert sent(tmp_path, 2 * large) == ["data-key", "pack", "index"]

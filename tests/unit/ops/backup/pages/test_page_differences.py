@@ -39,7 +39,7 @@ def source(engine: Engine) -> TreeSource:
 def refs(engine: Engine, snapshot_id: str) -> Mapping[str, RunRef]:
     """What the commit of a snapshot names, by role."""
     commit = engine.commit_of(snapshot_id)
-    found = {names.MANIFEST: commit.manifest, names.PAGES: commit.pages, PAGES_BASE: commit.pages_base}
+    found = {names.MANIFEST: commit.manifest[-1], names.PAGES: commit.pages, PAGES_BASE: commit.pages_base}
     return {role: ref for role, ref in found.items() if ref is not None}
 
 
@@ -93,9 +93,7 @@ def test_a_night_without_changes_stores_next_to_nothing(engine: Engine, source: 
     first = engine.backup(source)
     engine.clock.wait_s(60)
     second = engine.backup(source)
-    made = refs(engine, second.snapshot_id)
-    assert made[PAGES_BASE] == refs(engine, first.snapshot_id)[names.PAGES]
-    assert made[names.PAGES].bytes < 2_000
+    assert refs(engine, second.snapshot_id) == refs(engine, first.snapshot_id), "a page map was written"
     assert second.counts.bytes_read == 0
     night(engine, source, 3)
     night(engine, source, 4, b"still")

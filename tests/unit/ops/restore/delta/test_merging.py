@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farshore.format.manifest import ManifestRow, rows_to_table, sort_key
+from farshore.format.choosing import sort_key
+from farshore.format.manifest import ManifestRow, rows_to_table
 from farshore.model import Entry, EntryKind
 from farshore.ops.restore.delta.merging import Both, Extra, Merge, Missing, directories_above
 from farshore.ops.restore.delta.rows import Ability, SnapshotRows
