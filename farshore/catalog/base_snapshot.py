@@ -82,7 +82,7 @@ def find_base(repository: Repository, source_id: str, commits: Sequence[CommitHe
 
 @dataclass(frozen=True, slots=True)
 class MadeBase:
-    """What a run leaves for the next one. Files of a run that is over move into the cache.
+    """Files of a run for the next one: they move into the cache when it is over.
 
     `entries`: all of them, in one run. `runs`: of the manifest, in order; of all but the oldest there is a file.
     `pages`: of the page map, in order; none where it was kept. `pages_base`: the full map. `key_object`: of its key.

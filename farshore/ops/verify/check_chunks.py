@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from farshore.audit.rows import ProofState
 from farshore.catalog.contents import open_snapshot
+from farshore.catalog.data_keys import RunKeys
 from farshore.catalog.index_loader import load_index, load_nothing, load_other_packs
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, FarshoreError
 from farshore.format.commit import CommitHead
@@ -42,7 +43,8 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
             index = index or load_other_packs(repository, reader, load_nothing(), None)
             lacking, unnamed = _look_up(repository, commit, needs, index, reader)
         except CACHED_READ_ERRORS as error:
-            _blame_unreadable(checks, commit, error)
+            if _keys_are_there(repository, needs, reader):  # else that is a finding of its own
+                _blame_unreadable(checks, commit, error)
             continue
         for one in checks if lacking or unnamed else ():
             if snapshot not in one.needs:
@@ -53,6 +55,16 @@ def check_chunks(repository: Repository, checks: Sequence[ReplicaCheck], reader:
             if unnamed:
                 detail = f"{unnamed:,} chunks of its files are in no segment that it names"
                 one.blame(commit.needs[-1].name, ProofState.UNDECODABLE, detail, snapshot)
+
+
+def _keys_are_there(repository: Repository, needs: Needs, reader: ReplicaReader) -> bool:
+    """Whether every data key that a snapshot needs can be read."""
+    try:
+        for key_id in {key.key_id for key in needs.data_keys}:
+            RunKeys(repository, reader, key_id).require()
+    except CACHED_READ_ERRORS:
+        return False
+    return True
 
 
 def _blame_unreadable(checks: Sequence[ReplicaCheck], commit: CommitHead, error: FarshoreError) -> None:
