@@ -231,11 +231,11 @@ def test_one_path_of_a_cold_cache_costs_two_requests_for_each_run(
     engine: Engine, source: TreeSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "MANIFEST_BLOCK_ROWS", 100)
-    monkeypatch.setattr(limits, "MANIFEST_WHOLE_BYTES_MAX", 4096)
+    monkeypatch.setattr(limits, "MANIFEST_WHOLE_BYTES_MAX", 512)
     monkeypatch.setattr(limits, "MANIFEST_TAIL_BYTES_MIN", 4096)
     for path in [path for path, node in source.nodes.items() if node.pieces][:1100]:
         source.write(path, b"all of it")
-    snapshot = [night(engine, source, number, 300) for number in range(5)][-1]
+    snapshot = [night(engine, source, number, 60) for number in range(3)][-1]
     runs = {ref.name: ref.bytes for ref in engine.commit_of(snapshot).manifest}
     assert len(runs) > 2
     reader = engine.at("reader")
@@ -254,7 +254,6 @@ def test_one_path_of_a_cold_cache_costs_two_requests_for_each_run(
     asked = [call.name for store in stores for call in store.calls if call.verb == "get" and call.name in runs]
     assert set(asked) == set(runs)
     assert max(asked.count(name) for name in runs) == 2
-    assert not [name for name in runs if (reader.config.cache_dir / "objects" / name).exists()]
     result, restored = reader.restore(snapshot, below=path)
     assert restored == {path.rpartition(b"/")[2]: source.contents()[path], b"": None}
     assert not result.problems
