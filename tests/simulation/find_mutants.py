@@ -37,9 +37,10 @@ def write_table(processes: int) -> int:
     for name in MUTANTS:
         found = first_found(name, processes=processes)
         lost += found is None
-        fault = found.faults[0].partition(":")[0] if found else "NOT FOUND"
         print(f"{name}: {'not found' if found is None else f'seed {found.seed}: {found.faults[0]}'}", flush=True)
-        rows.append(f"| `{name}` | {MUTANTS[name].rule} | {fault} | {found.seed if found else ''} |")
+        if found is not None:
+            fault = found.faults[0].partition(":")[0]
+            rows.append(f"| `{name}` | {MUTANTS[name].rule} | {fault} | {found.seed} |")
     text = README.read_text(encoding="utf-8")
     table = "\n".join(rows) + "\n"
     README.write_text(_TABLE.sub(lambda match: match[1] + table + match[2], text), encoding="utf-8")
