@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from tests.doubles.clock import FixedClock
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = load_commands()
-START_CPU_S_MAX = 0.15  # help must feel immediate; processor time, because the machine may be busy with other tests
 
 
 def every_command(commands: tuple[Command, ...] = COMMANDS, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -201,18 +199,6 @@ def test_listing_snapshots_of_directories_loads_neither_tables_nor_an_sdk() -> N
 def test_no_daily_work_loads_an_sql_engine(module: str) -> None:
     """It takes a tenth of a second and 35 MB."""
     assert "duckdb" not in loaded_by(f"import farshore.config, farshore.access, farshore.ops.{module}")
-
-
-def test_help_starts_fast() -> None:
-    took_s = min(_start_cpu_s() for _ in range(5))
-    assert took_s < START_CPU_S_MAX
-
-
-def _start_cpu_s() -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "farshore", "--help"], capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_an_unexpected_exception_is_reported_in_a_line_and_kept_in_a_private_file(tmp_path: Path) -> None:

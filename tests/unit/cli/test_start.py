@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+HELP_MODULES_MAX = 210  # for `farshore --help`, those of the interpreter too; 0.14 s of CPU on two cores of an EPYC
 MODULES_MAX = 60  # of farshore, packages too, for `farshore snapshots` over replicas in directories
 _COUNT = """
 import sys
@@ -109,6 +110,11 @@ def test_help_loads_no_value_of_the_engine(host: Path) -> None:
     """Commands are declared for it, and none of them runs."""
     loaded = loaded_by(host, "--help")
     assert not {"farshore.run", "farshore.model", "farshore.results"} & loaded, "\n".join(ours(loaded))
+
+
+def test_help_starts_fast(host: Path) -> None:
+    """Nearly all of its time is the import of modules, which can be counted on a busy machine, too."""
+    assert len(loaded_by(host, "--help")) <= HELP_MODULES_MAX
 
 
 @pytest.mark.parametrize(
