@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from farshore.audit.recorder import AuditRecorder
+from farshore.audit.rows import NeedRow, NeedsChange
 from farshore.stores.base import Store
 from tests.doubles.signers import chain_of, sealer
 from tests.unit.audit.samples import BACKUPS, PACKS, REPOSITORY, START, repository_rows
@@ -24,6 +25,8 @@ FACTS = {
     "FROM snapshots",
     "runs": "SELECT count(*), sum(duration_s), min(started_utc), max(finished_utc), min(date), max(date) FROM runs "
     "WHERE state <> 'failed' AND date >= DATE '2026-11-20'",
+    "needs": "SELECT count(*), sum(bytes), min(recorded_utc), max(recorded_utc), min(date), max(date) FROM needs "
+    "WHERE change = 'made'",
     "lineage": "SELECT count(*), sum(CASE WHEN reused THEN 1 ELSE 0 END), min(recorded_utc), max(recorded_utc), "
     "min(date), max(date) FROM lineage WHERE parent_snapshot_id IS NOT NULL",
     "checks": "SELECT count(*), sum(objects_checked), min(started_utc), max(finished_utc), min(date), max(date) "
@@ -33,6 +36,7 @@ STEP = timedelta(seconds=1200.5)
 FIRST = START + STEP
 LAST = START + STEP * 2 * BACKUPS
 DAYS = (date(2026, 11, 20), date(2026, 11, 21))
+_MADE = [row for row in repository_rows() if isinstance(row, NeedRow) and row.change is NeedsChange.MADE]
 EXPECTED: dict[str, tuple[object, ...]] = {
     "copies": (2 * BACKUPS * PACKS * 2, 2 * BACKUPS * PACKS * 2 * 1000, FIRST, LAST, *DAYS),
     "snapshots": (
@@ -43,6 +47,7 @@ EXPECTED: dict[str, tuple[object, ...]] = {
         *DAYS,
     ),
     "runs": (2 * BACKUPS, 2 * BACKUPS * 4.5, FIRST, LAST + timedelta(seconds=4.5), *DAYS),
+    "needs": (len(_MADE), sum(row.bytes or 0 for row in _MADE), FIRST, LAST, *DAYS),
     "lineage": (
         2 * sum(PACKS * n for n in range(2, BACKUPS + 1)),
         2 * sum(PACKS * (n - 1) for n in range(2, BACKUPS + 1)),
