@@ -15,7 +15,7 @@ from farshore.audit.evidence import read_evidence
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.seal_cache import open_seal_cache
 from farshore.audit.statements import check_read_only
-from farshore.audit.views import VIEWS, tables_of
+from farshore.audit.views import VIEWS, columns_of, tables_of
 from farshore.errors import ObjectCorrupt, QueryInvalid
 from farshore.stores.base import Store
 
@@ -143,9 +143,9 @@ def _tables_named(sql: str) -> frozenset[str]:
 
 
 def _known_columns() -> Mapping[str, tuple[str, ...]]:
-    """Return the columns of every table; views are named with none, because the engine derives them."""
+    """Return the columns of every table and view; none of a view that selects all of another."""
     columns = {name: (*(column.name for column in table.columns), PARTITION_COLUMN) for name, table in TABLES.items()}
-    return columns | dict.fromkeys(VIEWS, ())
+    return columns | {name: columns_of(name) for name in VIEWS}
 
 
 def _explained(message: str, sql: str) -> QueryInvalid:

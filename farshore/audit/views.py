@@ -8,6 +8,7 @@ table's name in it; where there is no next row, its lead() is 0 and not NULL, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -283,3 +284,17 @@ def reads_of(name: str) -> frozenset[str]:
     if name not in VIEWS:
         return frozenset((name,))
     return frozenset((name, *(read for one in VIEWS[name].reads for read in reads_of(one))))
+
+
+def columns_of(name: str) -> tuple[str, ...]:
+    """Return the columns of a view that names each in its SQL; none of one that selects all of another."""
+    selected, depth = [""], 0
+    for word in re.findall(r"[\w.]+|\S", VIEWS[name].sql.strip().removeprefix("SELECT")):
+        depth += (word == "(") - (word == ")")
+        if word == "FROM" and not depth:
+            break
+        if word == "," and not depth:
+            selected.append("")
+        else:
+            selected[-1] = word.rpartition(".")[2]
+    return tuple(selected) if all(re.fullmatch(r"\w+", one) for one in selected) else ()

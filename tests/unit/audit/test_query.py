@@ -18,7 +18,7 @@ from farshore.audit.query import TablesAt, query
 from farshore.audit.recorder import AuditRecorder
 from farshore.audit.rows import CopyRow, CopyState
 from farshore.audit.schema import TABLES
-from farshore.audit.views import VIEWS, reads_of, tables_of
+from farshore.audit.views import VIEWS, columns_of, reads_of, tables_of
 from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
@@ -118,6 +118,12 @@ def test_every_table_and_view_of_a_new_repository_can_be_asked(ask: Ask, tmp_pat
     described = ask("DESCRIBE restores", store=empty, cache_dir=tmp_path / "new").rows
     assert [row[0] for row in described] == [*(column.name for column in TABLES["restores"].columns), "date"]
     assert {row[0]: row[1] for row in described}["date"] == "DATE"
+
+
+def test_the_columns_of_a_view_are_known_without_an_engine(ask: Ask) -> None:
+    for name in VIEWS:
+        assert columns_of(name) in ((), ask(f"SELECT * FROM {name} LIMIT 0").columns), name
+    assert columns_of("snapshots")
 
 
 def test_views_answer_what_everybody_asks(ask: Ask) -> None:
