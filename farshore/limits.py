@@ -150,6 +150,7 @@ STORE_CONNECTIONS = 16  # kept open to one replica: uploads, and the reads of re
 PACK_PAGES_KEPT = 3  # packs whose pages are used again: those of the window
 WINDOW_PACKS = 3  # packs in memory that a replica has not taken; of one that is further behind they go to disk
 LAGGARD_WAIT_S = 30.0  # at the end, for a replica that can be expected to finish by then: a few packs over a slow line
+RATE_BYTES_MIN = 16 * MIB  # fewer bytes in less time than LAGGARD_WAIT_S say nothing of a replica's rate
 LAGGARD_WAIT_SHARE = 0.05  # or of the time that the run took so far, where that is longer
 REPLICA_PATIENCE_S = (
     15.0  # that a replica may fail without a break when the quorum needs it: a server that starts again

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from farshore import limits
 from farshore.errors import Failure
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
 from farshore.replicas.upload import QueuedUpload
@@ -106,13 +107,17 @@ class UploadQueue:
         """Return a lower bound of the time until everything is put, at this queue's rate so far.
 
         Uploads in flight count as done, because nobody knows how far they are: so a replica is never dropped for one
-        that may be almost finished, and as time passes without an acknowledgement the guess grows.
+        that may be almost finished, and as time passes without an acknowledgement the guess grows. Soon after the start
+        a few bytes are no rate: a service that asked to wait at first may be fast afterwards.
         """
         in_flight_bytes = sum(upload.size for upload in self.unacknowledged.values())
         behind_bytes = self.owed_bytes - in_flight_bytes
         if behind_bytes <= 0:
             return 0.0
-        return behind_bytes * max(now_s - self.started_s, 0.0) / max(self.bytes_done + in_flight_bytes, 1)
+        ran_s, done_bytes = max(now_s - self.started_s, 0.0), self.bytes_done + in_flight_bytes
+        if ran_s < limits.LAGGARD_WAIT_S and done_bytes < limits.RATE_BYTES_MIN:
+            return 0.0
+        return behind_bytes * ran_s / max(done_bytes, 1)
 
     def _forget(self, upload: QueuedUpload) -> None:
         upload.needed_by.discard(self.name)

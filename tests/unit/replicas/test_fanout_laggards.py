@@ -196,6 +196,22 @@ def test_at_the_end_a_laggard_that_cannot_finish_soon_is_not_waited_for(tmp_path
     run.close()
 
 
+def test_at_the_end_one_that_was_asked_to_wait_at_first_is_waited_for(tmp_path: Path) -> None:
+    """A second into a run, with a kilobyte done, nobody knows its rate."""
+    run = Run(tmp_path, "slow")
+    run.offer(*range(100))
+    run.clock.advance(1)
+    run.queues.end()
+    run.drains["one"].result()
+    run.drains["two"].result()
+    time.sleep(0.5)
+    assert "slow" in run.queues.at_work
+    run.stores["slow"].open()
+    run.drains["slow"].result(timeout=10)
+    assert run.queues.finished("slow")
+    run.close()
+
+
 def test_at_the_end_one_that_has_nearly_all_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
     run = Run(tmp_path, "slow")
     run.offer(0, 1)
