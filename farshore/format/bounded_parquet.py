@@ -18,16 +18,21 @@ import pyarrow.parquet as pq
 
 from farshore import limits
 from farshore.errors import ObjectCorrupt
-from farshore.format.page_headers import Encoding, Page, PageKind, pages_of
+from farshore.format.page_headers import (
+    Codec,
+    Encoding,
+    Page,
+    PageKind,
+    PhysicalType,
+    column_chunks,
+    pages_of,
+)
 
 File = IO[bytes] | io.RawIOBase
 
 UNREADABLE = (pa.ArrowException, OSError, LookupError, ValueError)  # what Arrow raises; column names may be no text
 _MAGIC = b"PAR1"
 _TAIL = struct.Struct("<I4s")
-_CODECS = ("UNCOMPRESSED", "ZSTD")
-_TYPES = ("BOOLEAN", "INT32", "INT64", "DOUBLE", "BYTE_ARRAY")
-_TEXT = "BYTE_ARRAY"
 _NUMBER_BYTES = 8
 _LENGTH = struct.Struct("<I")
 _DICTIONARIES = (Encoding.PLAIN_DICTIONARY, Encoding.RLE_DICTIONARY)
@@ -84,7 +89,7 @@ class BoundedParquet:
         self._large = large
         self._checked = _CheckedFile(file)
         try:
-            _check_tail(file, label)
+            self._chunks = column_chunks(_read_metadata(file, label))
             self._file = pq.ParquetFile(self._checked, page_checksum_verification=checksums, pre_buffer=False)
             leaves = self._file.metadata.schema
             self._paths = [leaves.column(at).path for at in range(len(leaves))]
@@ -95,6 +100,8 @@ class BoundedParquet:
         self.names: Sequence[str] = self.schema.names
         self.metadata: pq.FileMetaData = self._file.metadata
         self.groups: int = self._file.num_row_groups
+        if len(self._chunks) != self.groups or any(len(one) != len(self._paths) for one in self._chunks):
+            raise ObjectCorrupt(f"{label} has row groups that lack columns")
         self._check_rows()
 
     @property
@@ -134,21 +141,15 @@ class BoundedParquet:
     def _columns(self, group: int, names: Collection[str]) -> list[_Column]:
         metadata = self.metadata.row_group(group)
         found = []
-        for at, path in enumerate(self._paths):
+        for at, (path, one) in enumerate(zip(self._paths, self._chunks[group], strict=True)):
             name = path.partition(".")[0]
             if name not in names:
                 continue
-            one = metadata.column(at)
-            if one.compression not in _CODECS or one.physical_type not in _TYPES:
-                raise ObjectCorrupt(f"{self._label} has a column of {one.physical_type} packed by {one.compression}")
-            start, dictionary = one.data_page_offset, one.dictionary_page_offset
-            if dictionary is not None and 0 < dictionary < start:
-                start = dictionary
             found.append(
                 _Column(
-                    start, one.total_compressed_size,
+                    one.start, one.stored_bytes,
                     limits.PARQUET_LIST_VALUES_MAX if self._repeated[at] else metadata.num_rows,
-                    one.compression != _CODECS[0], one.physical_type == _TEXT,
+                    one.codec is not Codec.NONE, one.type is PhysicalType.BYTE_ARRAY,
                     limits.PARQUET_LARGE_BYTES_MAX if name in self._large else limits.PARQUET_GROUP_BYTES_MAX,
                 )
             )  # fmt: skip
@@ -160,16 +161,24 @@ class BoundedParquet:
             raise ObjectCorrupt(f"{self._label} claims more rows than a row group may have, or than its groups have")
 
 
-def _check_tail(file: File, label: str) -> None:
-    """Check how long the metadata are: each byte of it costs hundreds of memory. Leaves the file at its beginning."""
+def _read_metadata(file: File, label: str) -> bytes:
+    """Return the metadata, once it is known that they are not too long. Leaves the file at its beginning.
+
+    Each byte of them may cost hundreds of memory.
+    """
     size = file.seek(0, io.SEEK_END)
     file.seek(max(size - _TAIL.size, 0))
     tail = file.read(_TAIL.size) or b""
     file.seek(0)
     if len(tail) != _TAIL.size or tail[4:] != _MAGIC:
         raise ObjectCorrupt(f"{label} is not readable Parquet: it does not end as such a file does")
-    if _TAIL.unpack(tail)[0] > limits.PARQUET_METADATA_BYTES + size // limits.PARQUET_METADATA_SHARE:
+    length = _TAIL.unpack(tail)[0]
+    if length > limits.PARQUET_METADATA_BYTES + size // limits.PARQUET_METADATA_SHARE:
         raise ObjectCorrupt(f"{label} has more metadata than any writer makes")
+    file.seek(max(size - _TAIL.size - length, 0))
+    metadata = file.read(length) or b""
+    file.seek(0)
+    return metadata
 
 
 class _CheckedFile(io.RawIOBase):

@@ -1,6 +1,7 @@
-"""Headers of Parquet pages, and all that a page says of itself before it is decompressed. Pure.
+"""What a Parquet file says of its columns and pages before any of it is decompressed or given to Arrow. Pure.
 
-A header is a struct in the compact protocol of Thrift. The numbers that a bound follows from are read, and no others.
+Both are structs in the compact protocol of Thrift. The numbers that a bound follows from are read, and no others. Arrow
+ends the process on the metadata of a column whose size statistics do not fit its levels, so it is not asked for them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ _DEPTH_MAX = 8
 _STOP, _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(13)
 _KIND, _PLAIN_BYTES, _STORED_BYTES, _DATA, _DICTIONARY, _DATA_2 = 1, 2, 3, 5, 7, 8  # fields of a page header
 _VALUES, _ENCODING, _ENCODING_2 = 1, 2, 4  # fields of the struct below it
-_Struct = dict[int, "int | _Struct"]
+_ROW_GROUPS, _COLUMNS, _META = 4, 1, 3  # fields of the metadata, of a row group, of a column in it
+_TYPE, _CODEC, _STORED, _DATA_AT, _DICTIONARY_AT = 1, 4, 7, 9, 11  # fields of a column's own metadata
+_Struct = dict[int, "int | _Struct | list[_Struct]"]
 
 
 class PageKind(IntEnum):
@@ -36,6 +39,33 @@ class Encoding(IntEnum):
     RLE_DICTIONARY = 8
 
 
+class Codec(IntEnum):
+    """Compressions of a column that a writer of ours uses."""
+
+    NONE = 0
+    ZSTD = 6
+
+
+class PhysicalType(IntEnum):
+    """Types of a column that a writer of ours uses."""
+
+    BOOLEAN = 0
+    INT32 = 1
+    INT64 = 2
+    DOUBLE = 5
+    BYTE_ARRAY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChunk:
+    """One column of a row group: from `start`, where its dictionary or first page is, `stored_bytes`."""
+
+    type: PhysicalType
+    codec: Codec
+    start: int
+    stored_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page. `start`: where its stored bytes begin; `plain_bytes`: as many as it claims once decompressed."""
@@ -51,6 +81,36 @@ class Page:
     def end(self) -> int:
         """Where the header of the next page begins."""
         return self.start + self.stored_bytes
+
+
+def column_chunks(metadata: bytes) -> list[list[ColumnChunk]]:
+    """Return the columns of each row group, from the metadata at the end of a file.
+
+    Raises:
+        ObjectCorrupt: They cannot be read, or a column is of a type or compression that no writer of ours uses.
+    """
+    groups = _list_of(_Reader(metadata, 0, len(metadata)).struct(0), _ROW_GROUPS)
+    return [[_column_chunk(column) for column in _list_of(group, _COLUMNS)] for group in groups]
+
+
+def _column_chunk(column: _Struct) -> ColumnChunk:
+    meta = column.get(_META)
+    if not isinstance(meta, dict):
+        raise ObjectCorrupt("a Parquet column has no metadata")
+    try:
+        start, stored = _number(meta, _DATA_AT), _number(meta, _STORED)
+        dictionary = _number(meta, _DICTIONARY_AT) if _DICTIONARY_AT in meta else 0
+        kind, codec = PhysicalType(_number(meta, _TYPE)), Codec(_number(meta, _CODEC))
+    except (KeyError, ValueError) as error:
+        raise ObjectCorrupt(
+            f"a Parquet column is of a type or compression that no writer of ours uses: {error}"
+        ) from error
+    return ColumnChunk(kind, codec, dictionary if 0 < dictionary < start else start, stored)
+
+
+def _list_of(fields: _Struct, field: int) -> list[_Struct]:
+    found = fields.get(field)
+    return found if isinstance(found, list) else []
 
 
 def pages_of(data: bytes) -> Iterator[Page]:
@@ -88,7 +148,7 @@ def _page(data: bytes, at: int) -> Page:
 
 def _number(fields: _Struct, field: int) -> int:
     found = fields[field]
-    if isinstance(found, dict):
+    if not isinstance(found, int):
         raise ObjectCorrupt("a Parquet page has a struct for a number")
     return found
 
@@ -102,7 +162,7 @@ class _Reader:
         self.at = at
 
     def struct(self, depth: int) -> _Struct:
-        """Return the numbers and structs of a struct by field; of a field that is there twice the last one."""
+        """Return numbers, structs and lists of structs by field; of a field that is there twice the last one."""
         if depth > _DEPTH_MAX:
             raise ObjectCorrupt("a Parquet page header is nested too deeply")
         found: _Struct = {}
@@ -117,8 +177,8 @@ class _Reader:
                 found[field] = value
         return found
 
-    def _value(self, kind: int, depth: int) -> int | _Struct | None:
-        """Return a number or a struct; skip anything else."""
+    def _value(self, kind: int, depth: int) -> int | _Struct | list[_Struct] | None:
+        """Return a number, a struct or a list of structs; skip anything else."""
         match kind:
             case k if k in (_I16, _I32, _I64):
                 return self._zigzag()
@@ -131,20 +191,20 @@ class _Reader:
             case k if k == _BINARY:
                 self._skip(self._varint())
             case k if k in (_LIST, _SET):
-                self._list(depth)
+                return self._list(depth)
             case _:
                 raise ObjectCorrupt(f"a Parquet page header has a field of kind {kind}")
         return None
 
-    def _list(self, depth: int) -> None:
+    def _list(self, depth: int) -> list[_Struct]:
         head = self._byte()
         count = head >> 4
         if count == 0x0F:
             count = self._varint()
         if count > self._end - self.at:
             raise ObjectCorrupt("a Parquet page header is cut short")
-        for _ in range(count):
-            self._value(head & 0x0F, depth + 1)
+        values = [self._value(head & 0x0F, depth + 1) for _ in range(count)]
+        return [one for one in values if isinstance(one, dict)]
 
     def _byte(self) -> int:
         self._skip(1)
