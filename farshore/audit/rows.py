@@ -391,7 +391,6 @@ class DeletionRow:
     """One object that a prune deleted at one replica, or could not: table `deletions`."""
 
     run_id: str
-    engine: str = "cli"
     replica: str
     provider: str
     object: str

@@ -36,7 +36,7 @@ def _rows(
         replica = repository.replicas.get(pruned.replica)
         for one in deletions[pruned.replica].objects() if pruned.replica in deletions and replica else ():
             yield DeletionRow(
-                run_id=run.run_id, engine=run.engine, replica=pruned.replica,
+                run_id=run.run_id, replica=pruned.replica,
                 provider=replica.store.capabilities.kind if replica else "",
                 object=one.name, kind=one.kind.value if one.kind else "", bytes=one.bytes, plan=pruned.plan,
                 rule=pruned.rule, error_code=one.error_code, deleted_utc=result.finished_utc,
