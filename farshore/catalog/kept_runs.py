@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from farshore import limits
 from farshore.catalog.inventory import copy_object
-from farshore.errors import READ_ERRORS, ObjectNotFound, StateUnknown
+from farshore.errors import CACHED_READ_ERRORS, ObjectNotFound, StateUnknown
 from farshore.format.commit import RunRef
 from farshore.replicas.object_pieces import checked_pieces, hash_pieces, read_pieces
 from farshore.replicas.repository import Replica, Repository
@@ -96,7 +96,7 @@ def _fetched(repository: Repository, others: Sequence[Replica], ref: RunRef) -> 
         try:
             pieces = read_pieces(other.store, ref.name, ref.bytes)
             repository.cache.put_pieces(ref.name, checked_pieces(pieces, ref.blake3, ref.name))
-        except READ_ERRORS:
+        except CACHED_READ_ERRORS:
             continue  # the next one may have it; where none has, the copy that follows says why
         return repository.cache.path(ref.name)
     return None
@@ -106,5 +106,5 @@ def _size_at(replica: Replica, ref: RunRef) -> int | None:
     """Return the size of a run at a replica; None where it is not, or the replica cannot be asked."""
     try:
         return replica.store.head(ref.name).size
-    except READ_ERRORS:  # among them that it is not there
+    except CACHED_READ_ERRORS:  # among them that it is not there; a full one may answer so to anything
         return None

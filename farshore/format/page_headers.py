@@ -1,4 +1,4 @@
-"""What a Parquet file says of its columns and pages before any of it is decompressed or given to Arrow. Pure.
+"""Columns and pages of a Parquet file, as it describes them before any of it is given to Arrow. Pure.
 
 Both are structs in the compact protocol of Thrift. The numbers that a bound follows from are read, and no others. Arrow
 ends the process on the metadata of a column whose size statistics do not fit its levels, so it is not asked for them.

@@ -16,7 +16,7 @@ from farshore.catalog.kept_runs import may_be_kept
 from farshore.catalog.manifest_runs import KeptRun
 from farshore.catalog.needs import read_needs_runs
 from farshore.catalog.next_needs import NeedsRun, lacking_needs
-from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
+from farshore.errors import CACHED_READ_ERRORS
 from farshore.format import names
 from farshore.format.commit import CommitHead
 from farshore.format.needs import NeededPack, Needs, join_needs
@@ -65,7 +65,7 @@ def _keepable(repository: Repository, run: RunState, runs: Sequence[KeptRun]) ->
             lacking &= set(lacking_keys(replica, sorted(lacking)))
             if not lacking:
                 return runs if run.condemned.isdisjoint(keys) else ()
-    except READ_ERRORS:
+    except CACHED_READ_ERRORS:
         return ()
     return ()
 
@@ -91,5 +91,5 @@ def _all_list(inventory: Inventory, replicas: Sequence[Replica], packs: Sequence
 def _all_hold(replicas: Sequence[Replica], superfluous: Needs) -> bool:
     try:
         return not any(lacking_keys(replica, [key.name for key in superfluous.data_keys]) for replica in replicas)
-    except READ_ERRORS:
+    except CACHED_READ_ERRORS:
         return False
