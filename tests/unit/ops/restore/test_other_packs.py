@@ -76,7 +76,9 @@ def test_a_fragment_that_lies_about_a_genuine_pack_is_of_no_pack(engine: Engine)
     engine.forget_cache()
     assert engine.restore(snapshot)[1] == {b"": None, **FILES}
     assert engine.backup(source_of(engine, "other")).counts.bytes_new == 0
-    assert {one.name for one in engine.verify().damaged} == {names.pack(lying.pack_id.hex())}
+    found = engine.verify()
+    assert found.clean, "no snapshot needs a pack that only the thief names"
+    assert {(one.name, one.reason) for one in found.refused} == {(names.pack(lying.pack_id.hex()), "claimed")}
 
 
 def test_a_pack_that_claims_chunks_for_other_content_is_no_source_of_a_backup(engine: Engine) -> None:
