@@ -89,9 +89,11 @@ def read_owner_log(repository: Repository, remembered: LogHead | None) -> OwnerL
         raise next(iter(failed.values()))
     holders = _holders(listed)
     reading = _Reading(repository)
-    if remembered is not None:
-        _read_back(reading, holders, remembered)
-    unread = _read_forth(reading, holders, remembered)
+    known = [era.last for era in eras_of(repository.header) if era.last is not None]
+    known += [remembered] if remembered is not None else []
+    for head in known:
+        _read_back(reading, holders, head)
+    unread = _read_forth(reading, holders, max((head.number for head in known), default=0), remembered)
     wanted = named_lists(reading.objects)
     lists: dict[str, bytes] = {}
     if wanted:  # few logs have a revocation of so many commits: the others cost no second listing
@@ -196,10 +198,13 @@ def _read_back(reading: _Reading, holders: Mapping[str, list[str]], head: LogHea
             return
 
 
-def _read_forth(reading: _Reading, holders: Mapping[str, list[str]], remembered: LogHead | None) -> int:
+def _read_forth(reading: _Reading, holders: Mapping[str, list[str]], known: int, remembered: LogHead | None) -> int:
     """Read the entries of each number, up to the first one without any that counts; return how many names are left.
 
     Of one number those that most replicas list are read first.
+
+    Args:
+        known: The highest number that the header or this host's memory names: up to it there are entries that count.
     """
     by_number: dict[int, list[str]] = {}
     for name in holders:
@@ -215,7 +220,7 @@ def _read_forth(reading: _Reading, holders: Mapping[str, list[str]], remembered:
         for name in chosen:
             if (data := reading.read(name, holders[name])) is not None:
                 reading.objects[name] = data
-        is_settled = number + 1 not in by_number or (remembered is not None and number < remembered.number)
+        is_settled = number + 1 not in by_number or number < known
         if not is_settled and number % limits.LOG_NUMBERS_AT_ONCE == 0 and not _any_counts(reading, chosen, remembered):
             break
         number += 1

@@ -137,6 +137,7 @@ def test_a_slot_that_cannot_be_made_anew_goes_on_opening_what_was(engine: Engine
     other = with_passphrase(engine, "another passphrase")
     assert len(other.snapshots()) == 1
     assert kept(other)
+    source.file(b"later", b"with a key for the new recipient alone")
     engine.backup(source)
     with pytest.raises(CredentialCannotRead, match="sealed to a recipient"):
         other.restore(engine.snapshots()[-1].snapshot_id)
