@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from farshore import limits
-from farshore.catalog.fragments import open_cached
+from farshore.catalog.fragments import decode_named, open_cached
 from farshore.catalog.inventory import Inventory
-from farshore.errors import READ_ERRORS, ObjectCorrupt
+from farshore.errors import READ_ERRORS
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
-from farshore.format.fragments import Fragment, FragmentEntry, decode_fragment
+from farshore.format.fragments import Fragment, FragmentEntry
 from farshore.index import ABSENT
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Repository
@@ -83,15 +84,10 @@ def join_entries(parts: Iterable[Iterable[FragmentEntry]]) -> list[FragmentEntry
 
 
 def _read(repository: Repository, fragment_id: str) -> Fragment | None:
-    name = names.fragment(fragment_id)
-
-    def decode(data: bytes) -> Fragment:
-        if names.hash_of(data) != fragment_id:
-            raise ObjectCorrupt(f"{name} is altered: its bytes do not hash to its name")
-        return decode_fragment(data)
-
     try:
-        return open_cached(repository, open_reader(repository), name, decode)
+        return open_cached(
+            repository, open_reader(repository), names.fragment(fragment_id), partial(decode_named, fragment_id)
+        )
     except READ_ERRORS:
         return None
 

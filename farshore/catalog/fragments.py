@@ -10,7 +10,7 @@ from farshore.catalog.refused import RefusedObjects
 from farshore.errors import Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
-from farshore.format.fragments import decode_fragment
+from farshore.format.fragments import Fragment, decode_fragment
 from farshore.format.pack import PackedFooter
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed import KeySet
@@ -47,10 +47,20 @@ def open_cached(
 
 def open_fragment(keys: KeySet, fragment_id: str, data: bytes) -> OpenedFragment:
     """Return an index fragment and its footers, its id checked against its bytes, its signature not."""
+    fragment = decode_named(fragment_id, data)
+    return open_packs(fragment.entries, keys, fragment)
+
+
+def decode_named(fragment_id: str, data: bytes) -> Fragment:
+    """Return an index fragment, its id checked against its bytes, its signature not. Needs no key.
+
+    Raises:
+        ObjectCorrupt: Its bytes do not hash to its name, or are no fragment.
+        FormatTooNew: A later version made it.
+    """
     if names.hash_of(data) != fragment_id:
         raise ObjectCorrupt(f"{names.fragment(fragment_id)} is altered: its bytes do not hash to its name")
-    fragment = decode_fragment(data)
-    return open_packs(fragment.entries, keys, fragment)
+    return decode_fragment(data)
 
 
 class FragmentReader:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from farshore.catalog.fragments import open_cached
+from farshore.catalog.fragments import decode_named, open_cached
 from farshore.catalog.pack_trust import is_made_here
-from farshore.errors import Corrupt, ObjectCorrupt, StateUnknown, Unsupported
+from farshore.errors import Corrupt, StateUnknown, Unsupported
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
-from farshore.format.fragments import SUBJECT, Fragment, decode_fragment
+from farshore.format.fragments import SUBJECT, Fragment
 from farshore.ops.prune.garbage import Garbage
 from farshore.ops.prune.id_set import IdSet, Table
 from farshore.ops.prune.locked import are_locked
@@ -59,9 +59,7 @@ class FragmentReader:
         """Return a fragment; None where it is damaged, or nobody certified made it: such a one promises nothing."""
 
         def decode(data: bytes) -> Fragment:
-            if names.hash_of(data) != names.parse_fragment(info.name):
-                raise ObjectCorrupt(f"{info.name} is altered: its bytes do not hash to its name")
-            return decode_fragment(data)
+            return decode_named(names.parse_fragment(info.name) or "", data)
 
         def is_made(fragment: Fragment) -> bool:
             return is_made_here(
