@@ -79,6 +79,24 @@ def unapproved_commits(repository: Repository, listed: ListedCommits) -> Mapping
     }
 
 
+def approvals_to_forget(repository: Repository, listed: ListedCommits, commits: Collection[str]) -> set[str]:
+    """Return the hashes of the approvals without which these forgotten commits would stay.
+
+    Raises:
+        FarshoreError: As listings do.
+    """
+    beyond = beyond_rules(repository, listed, commits)
+    if not beyond:
+        return set()
+    approvals, stones = read_approvals(repository), active_tombstones(repository)
+    return {
+        approval
+        for one in beyond
+        for stone in stones.get(one, {}).values()
+        for approval in approvals.granted_by(Act.FORGET, [one], stone.made_utc)
+    }
+
+
 def _info(head: CommitHead, place: Place) -> SnapshotInfo:
     """Return what rules judge by, of a commit whose details need no key; its hash is used as its id."""
     return SnapshotInfo(

@@ -39,11 +39,12 @@ class SignedApproval:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An act that was asked for, by whom, and who has approved it; each approver once."""
+    """An act that was asked for, by whom, and who has approved it; each approver once, with one yes in `approvals`."""
 
     asked: Asked
     asks: tuple[SignedApproval, ...]
     approvers: tuple[str, ...]
+    approvals: tuple[SignedApproval, ...] = ()
 
     def allows(self, act: Act, objects: Collection[str], limit: int, at_utc: datetime) -> bool:
         """Whether it is this act, of these objects or more, and had not ended by then."""
@@ -65,10 +66,14 @@ class Approvals:
 
     def grants(self, act: Act, objects: Collection[str], at_utc: datetime, *, limit: int = 0) -> bool:
         """Whether enough approvers agreed to an act that happened, or happens, at this moment."""
-        return not self.needed or any(
-            len(one.approvers) >= self.needed and one.allows(act, objects, limit, at_utc)
-            for one in self.requests.values()
-        )
+        return not self.needed or bool(self.granted_by(act, objects, at_utc, limit=limit))
+
+    def granted_by(self, act: Act, objects: Collection[str], at_utc: datetime, *, limit: int = 0) -> tuple[str, ...]:
+        """Return the hashes of the approvals by which an act is granted, sorted; none where it is not, or needs none."""
+        for one in self.requests.values():
+            if self.needed and len(one.approvers) >= self.needed and one.allows(act, objects, limit, at_utc):
+                return tuple(sorted(approval.hash for approval in one.approvals))
+        return ()
 
 
 def approvals_needed(trust: TrustState) -> int:
@@ -94,20 +99,21 @@ def join_approvals(trust: TrustState, read: Iterable[SignedApproval]) -> dict[st
     policy = trust.policy
     approvers = set(policy.approvers) if policy is not None else set()
     asks: dict[str, list[SignedApproval]] = {}
-    approved: dict[str, set[str]] = {}
+    approved: dict[str, dict[str, SignedApproval]] = {}
     acts: dict[str, Asked] = {}
     for one in sorted(read, key=lambda one: (one.approval.made_utc, one.hash)):
         request = one.approval.asked.request
         if one.approval.approves and one.signer in approvers and trust.may(one.signer, Right.APPROVE):
-            approved.setdefault(request, set()).add(one.signer)
+            approved.setdefault(request, {}).setdefault(one.signer, one)
         elif not one.approval.approves and trust.may(one.signer, Right.MAINTAIN):
             asks.setdefault(request, []).append(one)
         else:
             continue
         acts[request] = one.approval.asked
     return {
-        request: Request(asked, tuple(asks.get(request, ())), tuple(sorted(approved.get(request, ()))))
+        request: Request(asked, tuple(asks.get(request, ())), tuple(sorted(yes)), tuple(yes.values()))
         for request, asked in acts.items()
+        for yes in (approved.get(request, {}),)
     }
 
 
@@ -127,8 +133,10 @@ def read_approval_objects(
     )
 
 
-def require_approval(repository: Repository, act: Act, objects: Sequence[str], *, reason: str, limit: int = 0) -> None:
-    """Return where an act has the approvals that the owner log asks for; else ask for them, once, and raise.
+def require_approval(
+    repository: Repository, act: Act, objects: Sequence[str], *, reason: str, limit: int = 0
+) -> tuple[str, ...]:
+    """Return the hashes of the approvals by which an act is granted, none where none is needed; else ask, and raise.
 
     Args:
         objects: Hashes, as `Act` says.
@@ -140,7 +148,7 @@ def require_approval(repository: Repository, act: Act, objects: Sequence[str], *
     """
     approvals, now_utc = read_approvals(repository), repository.clock.now_utc()
     if approvals.grants(act, objects, now_utc, limit=limit):
-        return
+        return approvals.granted_by(act, objects, now_utc, limit=limit)
     waiting = [one for one in approvals.requests.values() if one.asks and one.allows(act, objects, limit, now_utc)]
     found = max(waiting, key=lambda one: len(one.approvers), default=None)
     asked = found.asked if found is not None else _ask(repository, act, objects, limit, reason)

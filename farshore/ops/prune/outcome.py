@@ -117,7 +117,8 @@ class PrunedReplica:
     `garbage`: the objects that go, without locked and young ones. `locked`: those that locks keep, of which the first
     ends at `locked_until_utc`. `young`: those that nothing needs and that are too new to go. `forgotten`: ids of the
     snapshots that go. `in_grace`: forgotten snapshots that stay for now, the first until `grace_until_utc`. `freed`:
-    the deleted objects, at a directory in the trash. `foreign`: commits that nobody certified signed.
+    the deleted objects, at a directory in the trash. `foreign`: commits that nobody certified signed. `approvals`:
+    hashes of the approvals without which the plan would not have passed.
     """
 
     replica: str
@@ -138,6 +139,7 @@ class PrunedReplica:
     trash_emptied: Amount = NO_AMOUNT
     foreign: int = 0
     rule: str = ""
+    approvals: tuple[str, ...] = ()
     error_code: str = ""
     error: str = ""
     hint: str = ""

@@ -25,6 +25,7 @@ from farshore.ops.prune.locked import are_locked, leave_locked
 from farshore.ops.prune.outcome import Amount, PrunedReplica, PruneOptions, PruneState, WaitedLease
 from farshore.ops.prune.plans import PlanBook, ReplicaPlans, may_plan
 from farshore.ops.prune.refusals import (
+    approvals_in_force,
     check_amount,
     check_contained,
     check_history,
@@ -143,7 +144,8 @@ class ReplicaPrune:
             rule=self._rule(),
         )  # fmt: skip
         asks = not self._options.dry_run
-        check_amount(self._repository, self._replica, garbage, self._options.delete_max, asks=asks)
+        approvals = check_amount(self._repository, self._replica, garbage, self._options.delete_max, asks=asks)
+        self._note_approvals(approvals)
         return garbage, fragments
 
     def _publish(self, plans: ReplicaPlans, garbage: Garbage, fragments: FragmentPlan) -> PlanPart | None:
@@ -197,6 +199,8 @@ class ReplicaPrune:
             roots = self._reader.read(self._leases)
             check_contained(part, roots.commits, self._reader.tombstones)
             garbage = list_planned(self._replica, part.packs, part.names)
+            self.outcome = replace(self.outcome, rule=self._rule())
+            self._note_approvals(approvals_in_force(self._repository, self._replica, garbage, part.made_utc))
         else:
             self._reader.read_again(self._leases)
         try:
@@ -282,6 +286,10 @@ class ReplicaPrune:
         going = self._reader.roots.going
         rules = {stone.rule or stone.reason for one in going for stone in self._reader.tombstones.get(one, {}).values()}
         return "; ".join(sorted(rules))
+
+    def _note_approvals(self, of_amount: Iterable[str]) -> None:
+        approvals = {*self.outcome.approvals, *self._reader.approvals(), *of_amount}
+        self.outcome = replace(self.outcome, approvals=tuple(sorted(approvals)))
 
     def _note_batch(self, freed: Amount) -> None:
         self._run.progress(

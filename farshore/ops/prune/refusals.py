@@ -7,7 +7,7 @@ from datetime import datetime
 
 from farshore import limits
 from farshore.access.query import last_checks
-from farshore.catalog.approvals import approvals_needed, require_approval
+from farshore.catalog.approvals import approvals_needed, read_approvals, require_approval
 from farshore.errors import (
     DeleteUnsupported,
     FarshoreError,
@@ -133,8 +133,8 @@ def _proven_utc(repository: Repository) -> datetime | None:
 
 def check_amount(
     repository: Repository, replica: Replica, garbage: Garbage, wanted: DeleteMax | None, *, asks: bool
-) -> None:
-    """Raise where more would go than the owner's policy or the caller allows; without either, half of the bytes may.
+) -> tuple[str, ...]:
+    """Return the hashes of the approvals that let it go; raise where more would go than the owner's policy or the caller allows; without either, half of the bytes may.
 
     Args:
         asks: Ask the approvers of the policy, if it has some, for more than it allows at this replica.
@@ -146,6 +146,7 @@ def check_amount(
     policy = repository.trust.policy
     of_owner = DeleteMax(percent=float(policy.delete_max)) if policy and policy.delete_max is not None else None
     limits_set = [one for one in (of_owner, wanted) if one is not None]
+    approvals: tuple[str, ...] = ()
     for one in limits_set or [DeleteMax(percent=limits.PRUNE_PERCENT_MAX)]:
         if one.allows(
             packs=len(garbage.packs), packs_bytes=garbage.packs.amount.bytes, all_bytes=garbage.all_packs.bytes
@@ -156,10 +157,25 @@ def check_amount(
         if one is of_owner:
             hint = "The owner's policy says so; forget less at once, or have the owner change it."
             if asks and approvals_needed(repository.trust):
-                place = names.hash_of(replica.url.encode())
-                require_approval(repository, Act.DELETE, [place], limit=garbage.packs.amount.bytes, reason=going)
+                approvals = require_approval(
+                    repository, Act.DELETE, [_place(replica)], limit=garbage.packs.amount.bytes, reason=going
+                )
                 continue
         raise PruneRefused(f"{going} would go, and at most {one} may", hint)
+    return approvals
+
+
+def approvals_in_force(repository: Repository, replica: Replica, garbage: Garbage, at_utc: datetime) -> tuple[str, ...]:
+    """Return the hashes of the approvals by which this much could go at a replica at that moment; none without a limit."""
+    policy = repository.trust.policy
+    if policy is None or policy.delete_max is None:
+        return ()
+    bytes_left = garbage.packs.amount.bytes
+    return read_approvals(repository).granted_by(Act.DELETE, [_place(replica)], at_utc, limit=bytes_left)
+
+
+def _place(replica: Replica) -> str:
+    return names.hash_of(replica.url.encode())
 
 
 def check_history(repository: Repository) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from farshore.access.approved import unapproved_commits
+from farshore.access.approved import approvals_to_forget, unapproved_commits
 from farshore.catalog import ListedCommits, list_commit_names, list_commits
 from farshore.catalog.needs import objects_of, own_objects, read_needs_runs
 from farshore.catalog.notes import kept_commits
@@ -133,6 +133,12 @@ class RootReader:
         """Return the hashes of the tombstones that something counters here, as they were read last."""
         active = {one for stones in active_among(self._stones).values() for one in stones}
         return {name[-_HASH_DIGITS:] for name in self._stones if name.startswith(names.FORGOTTEN)} - active
+
+    def approvals(self) -> set[str]:
+        """Return the hashes of the approvals without which some of what goes would stay."""
+        return (
+            approvals_to_forget(self._repository, self.listed, self.roots.going) if self.listed is not None else set()
+        )
 
     def _read_tombstones(self, leases: Iterable[ListedLease]) -> None:
         """Read the tombstones whose grace is over, and bring those of other replicas here.

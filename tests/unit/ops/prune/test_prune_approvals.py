@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from farshore.access.query import run_query
+from farshore.catalog.approvals import read_approvals
 from farshore.format.note import Keep
 from farshore.ops.retain.approving import list_requests
 from tests.unit.ops.lease_world import forget as forget_past_the_program
-from tests.unit.ops.prune.prune_world import prune, states
+from tests.unit.ops.prune.prune_world import NOW, prune, states
 from tests.unit.ops.retain.test_approvals import World
 from tests.unit.ops.retain.test_keeping import keep
 
@@ -67,3 +69,48 @@ def test_more_than_the_owner_allows_waits_for_approvers(world: World) -> None:
     approved(world, "delete")
     assert set(states(prune(world.engine)).values()) == {"pruned"}
     assert commits(world) == set(world.ids[3:])
+
+
+def hashes_of_approvals(world: World, act: str) -> set[str]:
+    """Return the hashes of the yes of each approver to acts of a kind."""
+    with world.engine.opened() as repository:
+        requests = read_approvals(repository).requests.values()
+        return {one.hash for request in requests if request.asked.act == act for one in request.approvals}
+
+
+def rows_of_deletions(world: World) -> list[dict[str, object]]:
+    sql = "SELECT kind, rule, approvals FROM deletions"
+    found = run_query(world.engine.config, sql, clock=world.engine.clock)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+
+
+def test_rows_of_deletions_name_the_approvals_that_let_them_go(world: World) -> None:
+    """Those of the forgetting and those of the amount, whoever of two prunes deletes in the end."""
+    world.set_policy_with_approvals(delete_max=0)
+    world.asks(*world.ids[2:4])
+    approved(world, "forget")
+    world.forget(*world.ids[2:4])
+    assert set(states(prune(world.engine)).values()) == {"refused"}
+    approved(world, "delete")
+    expected = hashes_of_approvals(world, "forget") | hashes_of_approvals(world, "delete")
+    assert len(expected) == 2 + 2 * len(world.engine.urls)
+    assert set(states(prune(world.engine, replica="a", max_time=NOW)).values()) == {"stopped"}
+    assert rows_of_deletions(world) == []
+    assert set(states(prune(world.engine)).values()) == {"pruned"}
+    found: set[str] = set()
+    for row in rows_of_deletions(world):
+        approvals = row["approvals"]
+        assert isinstance(approvals, list | tuple)
+        assert len(approvals) == 4, row
+        assert row["rule"] == "a test"
+        found |= set(approvals)
+    assert found == expected
+
+
+def test_rows_name_no_approval_of_what_needed_none(world: World) -> None:
+    world.set_policy_with_approvals(delete_max=100)
+    world.forget(*world.ids[:2])
+    prune(world.engine)
+    rows = rows_of_deletions(world)
+    assert rows
+    assert not any(row["approvals"] for row in rows)
