@@ -148,7 +148,7 @@ class ReadRepair:
                 return
             try:
                 repair = self._mend(one)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the restore does not fail for it
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the restore neither fails nor waits for it
                 self._repository.first_bug.keep(error)
                 repair = _left(one, f"mending it failed: {error}")
             if repair is not None:

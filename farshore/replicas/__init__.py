@@ -117,11 +117,11 @@ class _Round(Generic[Answer]):
     news: threading.Event = field(default_factory=threading.Event)
     given: dict[str, Answer] = field(default_factory=dict)
     failed: dict[str, FarshoreError] = field(default_factory=dict)
-    broken: list[Exception] = field(default_factory=list)
+    broken: list[BaseException] = field(default_factory=list)
     first_bug: FirstBug = field(default_factory=FirstBug)  # of answers that arrive when nobody waits any more
 
     def ask(self, name: str, question: Callable[[str], Answer]) -> None:
-        """Keep the answer of one replica, or why there is none."""
+        """Keep the answer of one replica, or why there is none; whatever ends the question, nobody waits on."""
         try:
             answer = question(name)
             with self.lock:
@@ -129,7 +129,7 @@ class _Round(Generic[Answer]):
         except FarshoreError as error:
             with self.lock:
                 self.failed[name] = error
-        except Exception as error:  # noqa: BLE001 - raised by the thread that asked
+        except BaseException as error:  # noqa: BLE001 - raised by the thread that asked
             with self.lock:
                 self.broken.append(error)
             self.first_bug.keep(error)

@@ -72,7 +72,7 @@ class _Asked(Generic[Answer]):
     size: int
     started_s: float
     answer: Answer | None = None
-    error: Failure | None = None
+    error: BaseException | None = None
     done: bool = False
     late: bool = False
     dropped: bool = False
@@ -247,6 +247,8 @@ class ReplicaReader:
                 self._threads.first_bug.keep(error)  # or it would be lost where nobody waits for this answer
             except Exception as error:  # noqa: BLE001 - a closed store says this or that, when nobody listens any more
                 one.error = ObjectNotFound(f"{replica.name} did not give {name}: {error}")
+            except BaseException as error:  # noqa: BLE001 - raised by the thread that waits for it
+                one.error = error
             self._arrived(one)
             news.set()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -116,6 +116,22 @@ def test_what_is_no_error_of_ours_is_raised() -> None:
 
     with pytest.raises(ZeroDivisionError):
         ask_all(["a"], ask, clock=StillClock(), patient=True)
+
+
+class Ended(BaseException):
+    """What ends a thread, as SystemExit does."""
+
+
+@pytest.mark.parametrize("way", [ask_all, ask_first])
+@pytest.mark.parametrize("ends_with", [SystemExit, Ended])
+def test_what_ends_a_thread_ends_the_wait(way: Callable[..., object], ends_with: type[BaseException]) -> None:
+    def ask(_: str) -> str:
+        raise ends_with
+
+    options = {"patient": True} if way is ask_all else {}
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(way, ["a"], ask, clock=StillClock(), **options)
+        assert type(asking.exception(30)) is ends_with
 
 
 def test_the_next_replica_is_not_asked_while_the_first_one_sends(release: threading.Event) -> None:

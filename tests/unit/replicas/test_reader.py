@@ -290,3 +290,14 @@ def test_denied_everywhere_is_denied(shores: Shores) -> None:
     shores.faults = dict.fromkeys("abc", DENY)
     with pytest.raises(StoreDenied):
         shores.read(shores.open()).result()
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["in-a-thread", "in-the-caller"])
+def test_what_ends_a_thread_ends_the_wait(shores: Shores, *, beside: bool) -> None:
+    reader = shores.open(hedge=beside)
+
+    def ask(_: Replica) -> bytes:
+        raise SystemExit
+
+    reading = shores.pool.submit(reader.ask, NAME, ask)
+    assert type(reading.exception(30)) is SystemExit
