@@ -86,8 +86,8 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
     """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
 
     From the outside in: kept (lock and storage class, where something may be put), retrying, breaker, throttled,
-    read-only, metered, store. So the breaker sees each failed attempt once, and what it refuses is no request; an
-    attempt that is made again is paced again; the meter counts what is really sent.
+    read-only, traced (where a trace is written), metered, store. So the breaker sees each failed attempt once, and what
+    it refuses is no request; an attempt that is made again is paced again; the meter counts what is really sent.
     Sends nothing yet.
 
     Args:
@@ -100,7 +100,8 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
     store = open_bare_store(config, replica, clock)
     guard = guard_for(writes)
     meter = MeteredStore(store)
-    inner: Store = meter if guard is None else ReadOnlyStore(meter, guard)
+    sending: Store = config.watch(replica.name, meter) if config.watch else meter
+    inner: Store = sending if guard is None else ReadOnlyStore(sending, guard)
     if replica.bandwidth_up or replica.bandwidth_down:
         from farshore.stores.wrappers.throttled import ThrottledStore
 

@@ -41,6 +41,7 @@ from farshore.errors import (
 
 if TYPE_CHECKING:
     from farshore.config import Config
+    from farshore.stores.wrappers.traced import Trace
 
 _CONTENT_BUFFER_BYTES = 1 << 20  # headers and small files are joined; larger content goes out as it is
 OPENING: tuple[type[FarshoreError], ...] = (  # errors of opening a repository
@@ -73,6 +74,7 @@ class Invocation:
     environment: Mapping[str, str]
     clock: Clock
     content: TextIO | None = None  # standard output, for content in bytes; words go to `output`
+    trace: Trace | None = None
 
     def config(self) -> Config:
         """Load the configuration and print its warnings.
@@ -88,6 +90,8 @@ class Invocation:
         fingerprint = getattr(self.arguments, "pinned", None)
         if fingerprint:
             config = replace(config, repository=replace(config.repository, fingerprint=fingerprint))
+        if self.trace:
+            config = replace(config, watch=self.trace.wrap)
         replica = getattr(self.arguments, "replica", None)
         if replica is not None and replica not in config.replicas:
             close = get_close_matches(replica, config.replicas, n=1)

@@ -91,7 +91,11 @@ def main(words: Sequence[str], environment: Mapping[str, str], stdout: TextIO, s
         arguments=arguments, output=output, environment=environment, clock=clock,
         content=stdout if sends_content else None,
     )  # fmt: skip
-    return execute(command, invocation)
+    if arguments.trace is None:
+        return execute(command, invocation)
+    from farshore.cli.trace import execute_traced
+
+    return execute_traced(command, invocation, execute)
 
 
 def execute(command: Command, invocation: Invocation) -> int:

@@ -68,7 +68,7 @@ def commands_for(words: Sequence[str]) -> tuple[Command, ...]:
     for word in rest:
         if word in NAMES and word != _SHOWS_ALL:
             return load_commands([word])
-        if word in ("--config", "--fingerprint"):
+        if word in ("--config", "--fingerprint", "--trace"):
             next(rest, None)
         elif not word.startswith("-") or word in ("-h", "--help", "--"):
             break
@@ -203,5 +203,8 @@ def _add_shared(parser: argparse.ArgumentParser, *, is_root: bool, shows_progres
         "--json", action="store_true", default=default(value=False), help="print records, one JSON object a line"
     )
     shared.add_argument("--quiet", action="store_true", default=default(value=False), help="no progress, no notes")
+    shared.add_argument(
+        "--trace", default=default(value=None), metavar="FILE", help="write a line for each request to the replicas"
+    )
     if shows_progress:
         shared.add_argument("--progress", action="store_true", help="with --json: progress as records too")

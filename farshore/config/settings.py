@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -11,7 +11,10 @@ from typing import ClassVar
 
 from farshore.config.secret import PASSPHRASE_VARIABLES, ResolveBlock, Secret
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
+from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
+
+WatchStore = Callable[[str, Store], Store]  # replica, its store -> the same store, watched
 
 
 class Dedupe(StrEnum):
@@ -246,6 +249,7 @@ class Config:
     warnings: tuple[str, ...] = ()  # settings that are legal and probably not meant
     environment: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     resolve_block: ResolveBlock | None = field(default=None, repr=False, compare=False)
+    watch: WatchStore | None = field(default=None, repr=False, compare=False)  # each store that is opened passes it
 
     @property
     def cache_dir(self) -> Path:

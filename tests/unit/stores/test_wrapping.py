@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
@@ -19,6 +21,7 @@ from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
 from farshore.stores.wrappers.throttled import ThrottledStore
+from farshore.stores.wrappers.traced import Trace, TracedStore
 from tests.doubles.clock import FixedClock
 from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.pack_meter import PackMeter
@@ -60,6 +63,12 @@ def gated(store: Store) -> GatedStore:
     return gate
 
 
+def traced(store: Store) -> TracedStore:
+    trace = Trace(Path(os.devnull), FixedClock())
+    trace.close()  # what is asked after the end of a command is carried all the same
+    return TracedStore(store, replica="one", trace=trace)
+
+
 WRAPPERS: dict[type[WrappingStore], Callable[[Store], WrappingStore]] = {
     WrappingStore: WrappingStore,
     BreakerStore: lambda store: BreakerStore(store, clock=FixedClock()),
@@ -68,6 +77,7 @@ WRAPPERS: dict[type[WrappingStore], Callable[[Store], WrappingStore]] = {
     RetentionStore: lambda store: RetentionStore(store, lambda _: ObjectRetention()),
     RetryingStore: lambda store: RetryingStore(store, clock=FixedClock()),
     ThrottledStore: lambda store: ThrottledStore(store, clock=FixedClock(), up_bytes_per_s=1000),
+    TracedStore: traced,
     FaultyStore: lambda store: FaultyStore(store, clock=FixedClock()),
     GatedStore: gated,
     PackMeter: PackMeter,
