@@ -65,7 +65,7 @@ class TraceSummary:
 
 
 class _Sent(threading.local):
-    """What left from the current thread since it began."""
+    """Requests and connections that left from the current thread since it began."""
 
     requests = 0
     connections = 0
@@ -90,7 +90,7 @@ class Trace:
 
     Args:
         path: Written anew; a line is in it as soon as its request has ended.
-        clock: Its monotonic time is what the trace tells.
+        clock: The times are its monotonic ones.
     Raises:
         OSError: The file cannot be written.
     """
@@ -238,7 +238,7 @@ class _Call:
         self.requests, self.connections = -_sent.requests, -_sent.connections
 
     def end(self, end_s: float) -> None:
-        """Note when the answer arrived and what had left for it."""
+        """Note when the answer arrived, and count the requests that had left for it."""
         self.end_s = end_s
         self.requests += _sent.requests
         self.connections += _sent.connections
