@@ -69,7 +69,7 @@ class Approvals:
         return not self.needed or bool(self.granted_by(act, objects, at_utc, limit=limit))
 
     def granted_by(self, act: Act, objects: Collection[str], at_utc: datetime, *, limit: int = 0) -> tuple[str, ...]:
-        """Return the hashes of the approvals by which an act is granted, sorted; none where it is not, or needs none."""
+        """Return the hashes of the approvals that grant an act, sorted; none where it is not granted, or needs none."""
         for one in self.requests.values():
             if self.needed and len(one.approvers) >= self.needed and one.allows(act, objects, limit, at_utc):
                 return tuple(sorted(approval.hash for approval in one.approvals))

@@ -1,4 +1,4 @@
-"""`--trace FILE` of every command: what it asked of the replicas, and how many of the requests waited in line."""
+"""`--trace FILE` of every command: its requests to the replicas, and how many of them waited in line."""
 
 from __future__ import annotations
 

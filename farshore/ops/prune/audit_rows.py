@@ -39,7 +39,8 @@ def _rows(
                 run_id=run.run_id, replica=pruned.replica,
                 provider=replica.store.capabilities.kind if replica else "",
                 object=one.name, kind=one.kind.value if one.kind else "", bytes=one.bytes, plan=pruned.plan,
-                rule=pruned.rule, approvals=pruned.approvals, error_code=one.error_code, deleted_utc=result.finished_utc,
+                rule=pruned.rule, approvals=pruned.approvals, error_code=one.error_code,
+                deleted_utc=result.finished_utc,
             )  # fmt: skip
 
 

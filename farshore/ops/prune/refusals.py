@@ -134,7 +134,9 @@ def _proven_utc(repository: Repository) -> datetime | None:
 def check_amount(
     repository: Repository, replica: Replica, garbage: Garbage, wanted: DeleteMax | None, *, asks: bool
 ) -> tuple[str, ...]:
-    """Return the hashes of the approvals that let it go; raise where more would go than the owner's policy or the caller allows; without either, half of the bytes may.
+    """Return the hashes of the approvals that let it go; raise where policy or caller allow less.
+
+    Without a policy of the owner and a wish of the caller, half of the bytes may go.
 
     Args:
         asks: Ask the approvers of the policy, if it has some, for more than it allows at this replica.
@@ -166,7 +168,7 @@ def check_amount(
 
 
 def approvals_in_force(repository: Repository, replica: Replica, garbage: Garbage, at_utc: datetime) -> tuple[str, ...]:
-    """Return the hashes of the approvals by which this much could go at a replica at that moment; none without a limit."""
+    """Return the hashes of the approvals that let this much go at a replica at that moment; none without a limit."""
     policy = repository.trust.policy
     if policy is None or policy.delete_max is None:
         return ()
