@@ -23,6 +23,7 @@ from farshore.model import SnapshotCounts, SnapshotInfo
 from farshore.replicas.repository import Repository
 from farshore.retention.rules import judge
 from farshore.trust import TrustState
+from farshore.trust.actions import Right, SetPolicy
 from farshore.trust.order import Place
 
 
@@ -38,6 +39,28 @@ def signed_rules(trust: TrustState) -> RetentionConfig | None:
         return read_retention(dict(policy.retention), Path("/"))
     except ConfigInvalid:
         return None
+
+
+def describe_policy(trust: TrustState, policy: SetPolicy) -> str:
+    """Return all that a policy says, in words, for its approvers. Approvers that are revoked are named."""
+    able: list[str] = []
+    others: list[str] = []
+    for signer in policy.approvers:
+        certified = trust.certificate(signer)
+        host = certified.certificate.host if certified is not None else signer[:16]
+        (able if trust.may(signer, Right.APPROVE) else others).append(host)
+    whom = f"{policy.approvals} of {', '.join(sorted(able)) or 'no approvers'} have to agree"
+    said = [whom if policy.approvals else "nobody has to agree to anything"]
+    if others:
+        said.append(f"named and without the right now: {', '.join(sorted(others))}")
+    if policy.delete_max is not None:
+        said.append(f"at most {policy.delete_max} % deleted at once")
+    rules = ", ".join(f"{key} = {value}" for key, value in sorted(policy.retention.items()))
+    if rules or policy.approvals:
+        said.append(f"rules {rules}" if rules else "no rules, so forgetting any snapshot waits for them")
+    if policy.other:
+        said.append(f"and what this version does not know: {', '.join(sorted(policy.other))}")
+    return "; ".join(said)
 
 
 def beyond_rules(repository: Repository, listed: ListedCommits, commits: Collection[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 Who approves, and how many have to, the policy in the owner log says, never a file on the host that acts. An approval
 counts where its signer is one of the policy's approvers and has the right; each counts once. A request counts where a
-maintainer signed it, and is only a question.
+maintainer signed it, or of a policy a reader, whose secret is beside the owner's; it is only a question.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from farshore.catalog.signed_objects import holders_of, read_counting
-from farshore.errors import ApprovalMissing, FormatTooNew, ObjectCorrupt
+from farshore.errors import ApprovalMissing, FormatTooNew, KeyMissing, ObjectCorrupt
 from farshore.format import names
 from farshore.format.approval import Act, Approval, Asked, decode_approval, encode_approval
 from farshore.replicas.lease_holder import known_log
@@ -105,7 +105,7 @@ def join_approvals(trust: TrustState, read: Iterable[SignedApproval]) -> dict[st
         request = one.approval.asked.request
         if one.approval.approves and one.signer in approvers and trust.may(one.signer, Right.APPROVE):
             approved.setdefault(request, {}).setdefault(one.signer, one)
-        elif not one.approval.approves and trust.may(one.signer, Right.MAINTAIN):
+        elif not one.approval.approves and _may_ask(trust, one.signer, one.approval.asked.act):
             asks.setdefault(request, []).append(one)
         else:
             continue
@@ -134,16 +134,24 @@ def read_approval_objects(
 
 
 def require_approval(
-    repository: Repository, act: Act, objects: Sequence[str], *, reason: str, limit: int = 0
+    repository: Repository,
+    act: Act,
+    objects: Sequence[str],
+    *,
+    reason: str,
+    limit: int = 0,
+    policy: Mapping[str, object] | None = None,
 ) -> tuple[str, ...]:
     """Return the hashes of the approvals by which an act is granted, none where none is needed; else ask, and raise.
 
     Args:
         objects: Hashes, as `Act` says.
         limit: The bytes that a deletion would remove.
+        policy: The action, where the act is a policy, for the approvers to see.
 
     Raises:
         ApprovalMissing: It is asked for now; the message says which request, and the hint whom to ask.
+        KeyMissing: The keys at hand sign no request that approvers would see.
         QuorumNotReached: Too few replicas accepted the request.
     """
     approvals, now_utc = read_approvals(repository), repository.clock.now_utc()
@@ -151,7 +159,7 @@ def require_approval(
         return approvals.granted_by(act, objects, now_utc, limit=limit)
     waiting = [one for one in approvals.requests.values() if one.asks and one.allows(act, objects, limit, now_utc)]
     found = max(waiting, key=lambda one: len(one.approvers), default=None)
-    asked = found.asked if found is not None else _ask(repository, act, objects, limit, reason)
+    asked = found.asked if found is not None else _ask(repository, act, objects, limit, reason, policy)
     have = found.approvers if found is not None else ()
     raise ApprovalMissing(
         f"this needs {approvals.needed} approvals and has {len(have)}: request {asked.request[:12]}, until "
@@ -172,12 +180,31 @@ def sign_approval(keys: KeySet, approval: Approval) -> tuple[str, bytes]:
     return names.approval(request, names.hash_of(data)), data
 
 
-def _ask(repository: Repository, act: Act, objects: Sequence[str], limit: int, reason: str) -> Asked:
+def _may_ask(trust: TrustState, signer: str, act: Act) -> bool:
+    """Whether approvers see what this signer asks. The owner's key signs no request, and a policy needs it."""
+    return trust.may(signer, Right.MAINTAIN) or (act is Act.POLICY and trust.may(signer, Right.RESTORE))
+
+
+def _ask(
+    repository: Repository,
+    act: Act,
+    objects: Sequence[str],
+    limit: int,
+    reason: str,
+    policy: Mapping[str, object] | None,
+) -> Asked:
     now_utc, keys = repository.clock.now_utc(), repository.writing_keys()
+    if keys.signing_key is None or not _may_ask(repository.trust, keys.signing_key.signer_id, act):
+        raise KeyMissing(
+            "the approvers have to agree, and the keys at hand sign no request to them",
+            "Use a key with the right to maintain; for 'farshore key policy' a reader's secret, with the owner's in "
+            "FARSHORE_OWNER_IDENTITY or FARSHORE_OWNER_PASSPHRASE.",
+        )
     nonce = repository.clock.random_bytes(_NONCE_BYTES).hex()
     asked = Asked(act, tuple(sorted(set(objects))), limit, now_utc + ENDS_AFTER, nonce)
     made = sign_approval(
-        keys, Approval(asked, approves=False, reason=reason, made_utc=now_utc, log=known_log(repository))
+        keys,
+        Approval(asked, approves=False, reason=reason, made_utc=now_utc, log=known_log(repository), policy=policy),
     )
     put_signed(repository, [made], "accepted the request")
     return asked
@@ -201,7 +228,7 @@ def _judge(checker: SignatureChecker, name: str, data: bytes) -> SignedApproval 
     if parsed is None or text is None:
         return None
     trust = checker.trust()
-    if not (trust.may(text.signer, Right.APPROVE) or trust.may(text.signer, Right.MAINTAIN)):
+    if not any(trust.may(text.signer, one) for one in (Right.APPROVE, Right.MAINTAIN, Right.RESTORE)):
         return None
     try:
         approval = decode_approval(text.value, name)

@@ -54,7 +54,11 @@ def execute(invocation: Invocation) -> int:
         done = approve(repository, found.request, reason=arguments.reason, run=Run.start(invocation.clock))
     output.record("approved", done.request, failed=done.failed)
     left = done.request.needed - len(done.request.hosts)
-    output.line("approved: it may happen now" if left <= 0 else f"approved: {left} more have to agree")
+    output.line(
+        "approved: it may happen now"
+        if left <= 0
+        else f"approved: {left} more {'has' if left == 1 else 'have'} to agree"
+    )
     for name, reason in done.failed.items():
         output.warning(f"{name} lacks the approval: {shown_text(reason)}. It counts there too; heal brings it")
     return EXIT_WARNINGS if done.failed else EXIT_DONE
@@ -68,7 +72,11 @@ def _show(output: Output, one: PendingRequest) -> None:
     output.line(f"  ends {utc_time(one.ends_utc)}{' (has ended)' if one.ended else ''}")
     output.line(f"  approved by {', '.join(one.hosts) or 'nobody'}; needs {one.needed}")
     if one.limit:
-        output.line(f"  up to {human_bytes(one.limit)}")
+        output.line(
+            f"  up to {human_bytes(one.limit)} at {', '.join(one.replicas) or 'a replica that is not in this file'}"
+        )
+    if one.policy is not None:
+        output.line(f"  the policy would be: {shown_text(one.policy_text)}")
     for snapshot in one.snapshots[:_SNAPSHOTS_SHOWN]:
         short, when = snapshot.snapshot[:ID_DIGITS_SHOWN], utc_time(snapshot.committed_utc)
         output.line(f"  {short} of {shown_text(snapshot.source)}, {when}")

@@ -6,6 +6,7 @@ request, so nobody approves one act and lets another happen.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +23,7 @@ from farshore.format import (
     encode_time,
     is_count,
     is_hex,
+    names,
     require_format,
 )
 
@@ -60,13 +62,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A request for an act, or where `approves`, somebody's agreement to it. `reason`: for people, in clear."""
+    """A request for an act, or where `approves`, somebody's agreement to it. `reason`: for people, in clear.
+
+    `policy`: of a request for one, the action whose hash it names, so that approvers see what they agree to; else None.
+    """
 
     asked: Asked
     approves: bool
     reason: str
     made_utc: datetime
     log: tuple[int, str]
+    policy: Mapping[str, object] | None = None
 
 
 def encode_approval(approval: Approval) -> bytes:
@@ -80,6 +86,7 @@ def encode_approval(approval: Approval) -> bytes:
         "reason": approval.reason,
         "made_utc": encode_time(approval.made_utc),
         "log": list(approval.log),
+        **({"policy": dict(approval.policy)} if approval.policy is not None else {}),
     })  # fmt: skip
 
 
@@ -99,10 +106,17 @@ def decode_approval(value: JsonObject, what: str) -> Approval:
             raise ValueError("its act is not the one that its id stands for")
         if value["says"] not in ("ask", "approve"):
             raise ValueError("it neither asks nor approves")
-        made_utc, log = decode_time(value["made_utc"]), decode_log(value)
-        return Approval(asked, value["says"] == "approve", str(value["reason"]), made_utc, log)
+        made_utc, log, approves = decode_time(value["made_utc"]), decode_log(value), value["says"] == "approve"
+        policy = None if approves or asked.act is not Act.POLICY else _decode_policy(value["policy"], asked)
+        return Approval(asked, approves, str(value["reason"]), made_utc, log, policy)
     except (KeyError, TypeError, ValueError) as error:
         raise ObjectCorrupt(f"{what} is incomplete: {error}") from error
+
+
+def _decode_policy(value: object, asked: Asked) -> Mapping[str, object]:
+    if not isinstance(value, dict) or asked.objects != (names.hash_of(encode_canonical(value)),):
+        raise ValueError("its policy is not the one that it asks for")
+    return value
 
 
 def _encode_asked(asked: Asked) -> JsonObject:

@@ -155,6 +155,15 @@ class TrustState:
         """Return every certificate of a signer in its order, whether it was revoked or not."""
         return tuple(one.certificate for one in self.certificates.get(signer, ()))
 
+    def source_names(self) -> dict[str, str]:
+        """Return the names of sources that certificates give, by id; revoked certificates too. Needs no key."""
+        known: dict[str, str] = {}
+        for certified in self.certificates.values():
+            for one in certified:
+                if isinstance(one.certificate.sources, Mapping):
+                    known |= one.certificate.sources
+        return known
+
     def knows(self, head: LogHead | None) -> bool:
         """Whether the log has the entry that some object names as the newest its maker knew."""
         return head is None or head in self.heads

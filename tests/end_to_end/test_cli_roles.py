@@ -67,6 +67,35 @@ def test_a_split_leaves_a_reader_who_admits_nobody(shore: Shore) -> None:
     assert sorted(roles) == [("reader", False), ("reader", True), *[("writer", True)] * 4]
 
 
+def test_a_policy_changes_after_a_split(shore: Shore) -> None:
+    """With the owner's secret beside a reader's: an approver sees all of it, and agrees at a host of its own."""
+    shore.variables["FARSHORE_NEW_PASSPHRASE"] = OWNER
+    shore.good("key", "split")
+    del shore.variables["FARSHORE_NEW_PASSPHRASE"]
+    shore.variables["FARSHORE_OWNER_PASSPHRASE"] = OWNER
+    shore.good("key", "enroll", "alice", "--role", "approver", "--out", str(shore.root / "alice.json"))
+    shore.good("key", "policy", "--approver", "alice", "--approvals", "1", "--keep-last", "3")
+    less = ("key", "policy", "--approver", "alice", "--approvals", "1", "--keep-last", "1", "--delete-max", "9")
+    del shore.variables["FARSHORE_OWNER_PASSPHRASE"]
+    shore.passphrase = OWNER
+    alone = shore.run(*less)
+    assert (alone.code, "FARSHORE_OWNER_IDENTITY" in alone.stderr) == (55, True), "the owner's secret signs no request"
+    shore.passphrase, shore.variables["FARSHORE_OWNER_PASSPHRASE"] = PASSPHRASE, OWNER
+    assert shore.run(*less, "--reason", "less").code == 96
+    shore.passphrase = None
+    del shore.variables["FARSHORE_OWNER_PASSPHRASE"]
+    shore.variables["FARSHORE_REPOSITORY__CREDENTIAL"] = str(shore.root / "alice.json")
+    (request,) = shore.good("approve", "--list", "--json").of("request")
+    assert request["policy"]["delete_max"] == 9
+    shown = shore.good("approve", request["request"], "--show").stdout
+    assert "1 of alice have to agree; at most 9 % deleted at once; rules keep_last = 1" in shown
+    assert "it may happen now" in shore.good("approve", request["request"], "--yes").stdout
+    del shore.variables["FARSHORE_REPOSITORY__CREDENTIAL"]
+    shore.passphrase, shore.variables["FARSHORE_OWNER_PASSPHRASE"] = PASSPHRASE, OWNER
+    shore.good(*less)
+    assert "rules keep_last = 1" in shore.good("key", "log").stdout
+
+
 def test_an_identity_can_become_the_owner(shore: Shore) -> None:
     recipient = shore.good("key", "generate", "owner.json").stdout.strip()
 

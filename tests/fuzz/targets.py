@@ -302,6 +302,12 @@ def _leases() -> Iterator[bytes]:
     asked = approval_format.Asked(approval_format.Act.FORGET, (other,), 0, moment, one)
     approval = approval_format.Approval(asked, approves=True, reason="old", made_utc=moment, log=log)
     yield approval_format.encode_approval(approval)
+    policy: dict[str, object] = {"action": "policy", "approvers": [one], "approvals": 1}
+    asked = approval_format.Asked(
+        approval_format.Act.POLICY, (names.hash_of(encode_canonical(policy)),), 0, moment, one
+    )
+    request = approval_format.Approval(asked, approves=False, reason="", made_utc=moment, log=log, policy=policy)
+    yield approval_format.encode_approval(request)
     yield encode_verdict(Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log))
 
 

@@ -92,14 +92,13 @@ def revoke(invocation: Invocation) -> int:
     """Show what stays accepted, ask, and write the revocation."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
-    from farshore.ops.setup.accepted import sources_of
     from farshore.ops.setup.revoke import apply_revocation, plan_revocation
 
     given, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     with opened_repository(invocation, config, need=Need.OWNER, writes=Writes.ALL) as repository:
         planned = plan_revocation(repository, given.whose, given.refuse)
-        _show(invocation, planned, sources_of(repository, planned.accepted))
+        _show(invocation, planned, repository.trust.source_names())
         if given.dry_run:
             return EXIT_DONE
         if not given.yes and not (
@@ -120,18 +119,22 @@ def _show(invocation: Invocation, planned: PlannedRevocation, names: dict[str, s
     output = invocation.output
     for one in planned.certificates:
         output.line(f"to be revoked: {one.role} {one.host}, signer {one.signer}")
+    signers = {one.signer for one in planned.certificates}
     by_source: dict[str, list[str]] = {}
     for commit in planned.accepted:
-        by_source.setdefault(commit.source_id, []).append(commit.snapshot)
-    for commit in planned.accepted:
         output.record("accepted", commit)
-    output.table(
-        ("source", "stay accepted", "snapshots"),
-        [
-            (names[source_id], str(len(snapshots)), " ".join(one[:8] for one in snapshots[-3:]))
-            for source_id, snapshots in by_source.items()
-        ],
-    )
+        if commit.signer in signers:
+            by_source.setdefault(commit.source_id, []).append(commit.snapshot)
+    if by_source:
+        output.table(
+            ("source", "stay accepted", "snapshots"),
+            [
+                (names.get(source_id, source_id), str(len(snapshots)), " ".join(one[:8] for one in snapshots[-3:]))
+                for source_id, snapshots in by_source.items()
+            ],
+        )
+    elif not planned.refused:
+        output.line("no snapshot was made with them")
     for chain, (sequence, seal_hash) in planned.now.chains.items():
         if seal_hash:
             output.line(f"chain of audit seals {chain[:8]}: up to number {sequence}")

@@ -26,6 +26,7 @@ from farshore.model import SnapshotState
 from farshore.ops.prune.garbage import Garbage
 from farshore.ops.prune.outcome import DeleteMax, PruneOptions
 from farshore.ops.prune.roots import RootReader
+from farshore.plural import count_of
 from farshore.replicas.repository import Replica, Repository
 from farshore.stores.base import ANY_OBJECT
 
@@ -154,7 +155,8 @@ def check_amount(
             packs=len(garbage.packs), packs_bytes=garbage.packs.amount.bytes, all_bytes=garbage.all_packs.bytes
         ):
             continue
-        going = f"{len(garbage.packs)} packs with {garbage.packs.amount.bytes} of {garbage.all_packs.bytes} bytes"
+        packs = count_of(len(garbage.packs), "pack")
+        going = f"{packs} with {garbage.packs.amount.bytes} of {garbage.all_packs.bytes} bytes"
         hint = "Look at 'farshore prune --dry-run', then say how much may go with --max-delete."
         if one is of_owner:
             hint = "The owner's policy says so; forget less at once, or have the owner change it."

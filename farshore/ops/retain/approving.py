@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from farshore.access.approved import describe_policy
 from farshore.catalog import list_commits
 from farshore.catalog.approvals import Approvals, Request, read_approvals, sign_approval
 from farshore.catalog.notes import list_notes
 from farshore.errors import KeyMissing, SnapshotUnknown
+from farshore.format import names
 from farshore.format.approval import Act, Approval
 from farshore.format.commit import Commit
 from farshore.replicas.lease_holder import known_log
@@ -17,12 +19,13 @@ from farshore.replicas.owner_log import check_writable
 from farshore.replicas.put_signed import put_signed
 from farshore.replicas.repository import Repository
 from farshore.run import Run
-from farshore.trust.actions import Right
+from farshore.trust.action_codec import decode_action
+from farshore.trust.actions import Right, SetPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class AskedSnapshot:
-    """A snapshot that a request is about. `source` is its id where the keys at hand do not open its name."""
+    """A snapshot that a request is about. `source` is its id where neither a key nor a certificate has its name."""
 
     snapshot: str
     source: str
@@ -33,7 +36,9 @@ class AskedSnapshot:
 class PendingRequest:
     """One request: the act, of what, who asks why, and who has agreed. `hosts`: names of the approvers that did.
 
-    `objects`: hashes that are no snapshot's, or of one that is gone. `ended`: the act may not happen any more.
+    `objects`: hashes that are no snapshot's, or of one that is gone. `replicas`: names of those to delete at, as this
+    host names them. `policy`: the action that would be in force, and `policy_text` the same in words; None and empty
+    otherwise. `ended`: the act may not happen any more.
     """
 
     request: str
@@ -48,6 +53,9 @@ class PendingRequest:
     hosts: tuple[str, ...]
     needed: int
     ended: bool
+    replicas: tuple[str, ...] = ()
+    policy: Mapping[str, object] | None = None
+    policy_text: str = ""
 
     @property
     def granted(self) -> bool:
@@ -64,7 +72,7 @@ class Approved:
 
 
 def list_requests(repository: Repository) -> list[PendingRequest]:
-    """Return every request that a maintainer signed, the first to end first; none where no approvals are needed."""
+    """Return every request whose signer may ask, the first to end first; none where no approvals are needed."""
     approvals = read_approvals(repository)
     known = _snapshots(repository) if approvals.requests else {}
     found = [_pending(repository, approvals, one, known) for one in approvals.requests.values() if one.asks]
@@ -80,7 +88,7 @@ def find_request(repository: Repository, request: str) -> PendingRequest:
     matching = [one for one in list_requests(repository) if one.request.startswith(request)]
     if len(matching) != 1:
         raise SnapshotUnknown(
-            f"{request} {'begins more than one request' if matching else 'is no request that a maintainer made'}",
+            f"{request} {'begins more than one request' if matching else 'is no request of anybody who may ask'}",
             "'farshore approve --list' shows them.",
         )
     return matching[0]
@@ -115,9 +123,12 @@ def _snapshots(repository: Repository) -> dict[str, AskedSnapshot]:
     """Return the snapshots by the hashes that acts name: of commits, and of notes on them."""
     listed = list_commits(repository)
     heads = {**listed.forgotten, **listed.heads}
+    certified = repository.trust.source_names()
     found = {
         one: AskedSnapshot(
-            head.snapshot, head.source if isinstance(head, Commit) else head.source_id, head.committed_utc
+            head.snapshot,
+            head.source if isinstance(head, Commit) else certified.get(head.source_id, head.source_id),
+            head.committed_utc,
         )
         for one, head in heads.items()
     }
@@ -129,6 +140,9 @@ def _pending(
     repository: Repository, approvals: Approvals, request: Request, known: Mapping[str, AskedSnapshot]
 ) -> PendingRequest:
     asked = request.asked
+    places = {names.hash_of(replica.url.encode()): name for name, replica in repository.replicas.items()}
+    deleting = asked.act is Act.DELETE
+    policy = request.asks[0].approval.policy if request.asks else None
     return PendingRequest(
         request=asked.request,
         act=asked.act,
@@ -142,7 +156,19 @@ def _pending(
         hosts=tuple(_host(repository, one) for one in request.approvers),
         needed=approvals.needed,
         ended=asked.ends_utc < repository.clock.now_utc(),
+        replicas=tuple(places[one] for one in asked.objects if deleting and one in places),
+        policy=policy,
+        policy_text=_policy_in_words(repository, policy),
     )
+
+
+def _policy_in_words(repository: Repository, policy: Mapping[str, object] | None) -> str:
+    if policy is None:
+        return ""
+    unknown: list[str] = []
+    action = decode_action(policy, unknown)
+    said = describe_policy(repository.trust, action) if isinstance(action, SetPolicy) else "no policy"
+    return "; and what this version does not know: ".join([said, ", ".join(unknown)] if unknown else [said])
 
 
 def _host(repository: Repository, signer: str) -> str:

@@ -123,7 +123,9 @@ def measure_usage(repository: Repository, *, run: Run) -> RepositoryUsage:
     between = _Users()
     for counted_group in groups.values():
         between.add(counted_group)
-    names_of = {head.source_id: head.source for head in ordered if isinstance(head, Commit)}
+    names_of = repository.trust.source_names() | {
+        head.source_id: head.source for head in ordered if isinstance(head, Commit)
+    }
     snapshots = []
     for head, needs in _needs_of(repository, listed, ordered, run, "unique"):
         one = _Counted()

@@ -27,6 +27,7 @@ class ListedCommit:
     source_id: str
     snapshot: str
     hash: str
+    signer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNo
     if not listed:
         raise next(iter(failed.values()))
     committed = list_commits(repository)
-    found = [ListedCommit(head.source_id, head.snapshot, head.hash) for head in committed.heads.values()]
+    found = [ListedCommit(head.source_id, head.snapshot, head.hash, head.signer) for head in committed.heads.values()]
     holders: dict[SealName, list[str]] = {}
     for replica, seals in listed.items():
         for seal in seals:
@@ -71,16 +72,6 @@ def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNo
         tuple(ordered), _last_seals(repository, holders), {**unasked, **unlisted, **unread}, tuple(sorted(hashes)),
         tuple(sorted(notes)),
     )  # fmt: skip
-
-
-def sources_of(repository: Repository, commits: Collection[ListedCommit]) -> dict[str, str]:
-    """Return the names of the sources of commits, by id, where a certificate names them; else the id."""
-    known: dict[str, str] = {}
-    for certified in repository.trust.certificates.values():
-        for one in certified:
-            if isinstance(one.certificate.sources, Mapping):
-                known |= one.certificate.sources
-    return {one.source_id: known.get(one.source_id, one.source_id) for one in commits}
 
 
 def _list_seals(replica: Replica, signers: Collection[str]) -> list[SealName]:

@@ -63,7 +63,7 @@ def set_policy(repository: Repository, policy: SetPolicy, *, reason: str) -> App
     end. The owner's key can sign any entry; that it asks here is a promise of the program, not of the signature.
 
     Raises:
-        KeyMissing: The owner's key is not at hand.
+        KeyMissing: The owner's key is not at hand, or no key that can ask the approvers.
         ApprovalMissing: The approvers of the policy in force are asked now.
         QuorumNotReached: As `append_entry` says.
     """
@@ -71,6 +71,7 @@ def set_policy(repository: Repository, policy: SetPolicy, *, reason: str) -> App
     trust, before = repository.trust, repository.trust.policy
     able = [one for one in before.approvers if trust.may(one, Right.APPROVE)] if before is not None else []
     if before is not None and before != policy and len(able) >= before.approvals:
-        digest = names.hash_of(encode_canonical(encode_action(policy)))
-        require_approval(repository, Act.POLICY, [digest], reason=reason)
+        action = encode_action(policy)
+        digest = names.hash_of(encode_canonical(action))
+        require_approval(repository, Act.POLICY, [digest], reason=reason, policy=action)
     return append_entry(repository, [policy])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from farshore.access.approved import describe_policy
 from farshore.errors import Bug
 from farshore.format import names
 from farshore.plural import count_of
 from farshore.replicas.repository import Repository
+from farshore.trust import TrustState
 from farshore.trust.actions import (
     Action,
     AddRecipient,
@@ -84,7 +86,7 @@ def list_entries(repository: Repository) -> list[EntryInfo]:
             continue
         entry = decode_entry(name, data)
         head, signer = entry.head, entry.text.signature.signer
-        actions = tuple(_described(action) for action in entry.actions)
+        actions = tuple(_described(repository.trust, action) for action in entry.actions)
         found.append(
             EntryInfo(head.number, head.hash, entry.made_utc, signer, actions, head.number in forked, entry.unknown)
         )
@@ -97,7 +99,7 @@ def _sources(certificate: Certificate) -> tuple[str, ...]:
     return tuple(sorted(certificate.sources.values()))
 
 
-def _described(action: Action) -> str:
+def _described(trust: TrustState, action: Action) -> str:
     said = "an action of a later version"
     match action:
         case AddRecipient():
@@ -112,7 +114,7 @@ def _described(action: Action) -> str:
         case ChangeOwner():
             said = f"another owner ({action.key.signer_id[:8]})"
         case SetPolicy():
-            said = f"a policy: {action.approvals} of {len(action.approvers)} approvals"
+            said = f"a policy: {describe_policy(trust, action)}"
         case NameSlots():
             said = f"{count_of(len(action.slots), 'key slot')} in use"
         case RequireFeatures():

@@ -21,10 +21,13 @@ from farshore.format.approval import Act, Approval, Asked, encode_approval
 from farshore.ops.retain.approving import Approved, approve, list_requests
 from farshore.ops.retain.forget import forget_snapshots
 from farshore.ops.setup.enroll import enroll
+from farshore.ops.setup.owner_actions import append_entry
 from farshore.ops.setup.policy import plan_policy, set_policy
 from farshore.run import Run
 from farshore.sealed import Role
 from farshore.signing import SignedKind, SigningKey, generate_signing_key
+from farshore.trust.action_codec import encode_action
+from farshore.trust.actions import Right
 from tests.doubles.trust import signed_text
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.heal.healing_world import heal
@@ -75,6 +78,16 @@ class World:
             self.approve(host, request)
         with self.engine.opened(Need.OWNER) as repository:
             set_policy(repository, wanted, reason="a test")
+
+    def narrow_the_maker(self) -> None:
+        """Leave the key at hand what a reader's has after `key split`: no right to back up, and none to maintain."""
+        with self.engine.opened(Need.OWNER) as repository:
+            signer = repository.writing_keys().signing_key
+            assert signer is not None
+            certified = repository.trust.certificate(signer.signer_id)
+            assert certified is not None
+            rights = frozenset({Right.RESTORE, Right.VERIFY, Right.HEAL})
+            append_entry(repository, [replace(certified.certificate, rights=rights)])
 
     def forget(self, *snapshots: str) -> None:
         with self.engine.opened() as repository:
@@ -257,6 +270,62 @@ def test_a_deletion_is_granted_up_to_its_bytes(world: World) -> None:
         for objects, limit in ((place, 1001), ([names.hash_of(b"memory://b")], 1)):
             with pytest.raises(ApprovalMissing):
                 require_approval(repository, Act.DELETE, objects, limit=limit, reason="")
+
+
+def test_a_reader_asks_for_a_policy_and_the_approvers_see_it(world: World) -> None:
+    """After `key split` no key is both the owner's and a maintainer's, and an approver agrees to no hash unseen."""
+    world.narrow_the_maker()
+    with world.engine.opened(Need.OWNER) as repository:
+        wanted = plan_policy(repository, approvers=["alice"], approvals=1, delete_max=5, retention={"keep_last": 1})
+        with pytest.raises(ApprovalMissing):
+            set_policy(repository, wanted, reason="fewer people")
+        (pending,) = list_requests(repository)
+        assert pending.policy == encode_action(wanted)
+        assert pending.policy_text == "1 of alice have to agree; at most 5 % deleted at once; rules keep_last = 1"
+        assert repository.trust.may(repository.writing_keys().signing_key.signer_id, Right.RESTORE)  # type: ignore[union-attr]
+        with pytest.raises(KeyMissing, match="sign no request"):
+            require_approval(repository, Act.FORGET, ["a" * 64], reason="a reader may not")
+    for host in ("alice", "bob"):
+        world.approve(host, pending.request)
+    with world.engine.opened(Need.OWNER) as repository:
+        set_policy(repository, wanted, reason="fewer people")
+        assert repository.trust.policy == wanted
+        wanted = plan_policy(repository, approvers=["bob"], approvals=1, delete_max=5, retention={})
+        repository.keys = replace(repository.writing_keys(), signing_key=None)  # the owner's secret alone
+        with pytest.raises(KeyMissing, match="sign no request"):
+            set_policy(repository, wanted, reason="alone")
+
+
+@pytest.mark.parametrize("shown", [None, {"action": "policy", "approvers": [], "approvals": 9}], ids=["none", "other"])
+def test_a_request_for_a_policy_that_shows_another_is_none(world: World, shown: dict[str, object] | None) -> None:
+    key, fingerprint, log = maintainer(world.engine)
+    now_utc = world.engine.clock.now_utc()
+    asked = Asked(Act.POLICY, ("d" * 64,), 0, now_utc, "0" * 32)
+    body = encode_approval(Approval(asked, approves=False, reason="", made_utc=now_utc, log=log, policy=shown))
+    data = signed_text(key, SignedKind.APPROVAL, names.approval_subject(asked.request), body, fingerprint)
+    put(world.engine, "a", names.approval(asked.request, names.hash_of(data)), data)
+    with world.engine.opened() as repository:
+        assert list_requests(repository) == []
+
+
+def test_approvers_see_which_source_and_which_replica(world: World) -> None:
+    """By the names in certificates and in their own file: an approver's key opens nothing."""
+    source_id = world.engine.commit_of(world.ids[4]).source_id
+    world.asks(world.ids[4])
+    with world.engine.opened(Need.OWNER) as repository:
+        signer = repository.writing_keys().signing_key
+        assert signer is not None
+        certified = repository.trust.certificate(signer.signer_id)
+        assert certified is not None
+        append_entry(repository, [replace(certified.certificate, sources={source_id: "orders"})])
+    with world.engine.opened() as repository:
+        place = names.hash_of(repository.replicas["b"].url.encode())
+        with pytest.raises(ApprovalMissing):
+            require_approval(repository, Act.DELETE, [place], limit=1000, reason="a year at once")
+    with world.engine.opened(Need.NONE) as repository:
+        by_act = {one.act: one for one in list_requests(repository)}
+    assert [one.source for one in by_act[Act.FORGET].snapshots] == ["orders"]
+    assert by_act[Act.DELETE].replicas == ("b",)
 
 
 def test_a_policy_that_can_never_be_met_is_refused(world: World) -> None:
