@@ -83,8 +83,9 @@ bench-versions: environment ## Measure beside another version of Farshore (OLD=p
 	$(python) -m tests.benchmarks.versions --old $(OLD) $(VERSIONS_ARGS)
 
 .PHONY: bench-prune
-bench-prune: environment ## Measure memory, requests and time of a prune at 10,000, 100,000 and 1,000,000 packs (PRUNE_ARGS="10000")
+bench-prune: environment ## Measure memory, requests and time of a prune at 10,000, 100,000 and 1,000,000 packs (PRUNE_ARGS="10000"), and deletions at servers
 	$(python) -m tests.benchmarks.prune $(PRUNE_ARGS)
+	$(python) -m tests.benchmarks.deletions
 
 .PHONY: bench-years
 bench-years: environment ## Live a simulated year of backups, retention and prune, an hour on a quiet machine (YEARS_ARGS="--weeks 3" is short)

@@ -17,7 +17,7 @@ Rules that hold for every method:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from farshore import limits
-from farshore.errors import Bug, DeleteUnsupported, ObjectTooLarge, StoreDenied
+from farshore.errors import Bug, DeleteUnsupported, FarshoreError, ObjectTooLarge, StoreDenied
 from farshore.host_resources import memory_bytes
 from farshore.limits import WHOLE_READ_BYTES_MAX
 from farshore.stores.object_retention import DEFAULT_RETENTION, Access, Lock, LockMode, LockState, ObjectRetention
 
 Entry = TypeVar("Entry")
+SeenObjects = Sequence[tuple[str, str]]  # names, each with the `ObjectInfo.seen` of an object
+DeletionErrors = list[FarshoreError | None]  # one for each object; None where it is gone
 PlainBody = bytes | bytearray | memoryview | Path
 
 
@@ -177,6 +179,7 @@ class Capabilities:
     lock_modes: frozenset[LockMode] = frozenset()
     lock_step_s: float = 0.0
     archive_classes: frozenset[str] = frozenset()
+    delete_batch: int = 1  # objects that one request of `Store.delete_many` deletes
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +273,25 @@ class Store(Protocol):
         Raises:
             StoreDenied: A lock or hold keeps it, or the credential may not.
             DeleteUnsupported: `seen` is empty: this store cannot distinguish the objects of one name.
+        """
+        ...
+
+    def delete_many(self, objects: SeenObjects) -> DeletionErrors:
+        """Delete several objects, each by its name and `seen` and as `delete` does; return the error of each.
+
+        None: it is gone, or was not there any more. Not atomic: some may be gone where it
+        raises. In requests for up to `Capabilities.delete_batch` objects; one by one where the service refuses these.
+
+        Raises:
+            StoreUnavailable: Passing; a retry is safe.
+            DeleteUnsupported: Some `seen` is empty; nothing was deleted.
+        """
+        ...
+
+    def see_many(self, names: Sequence[str]) -> dict[str, str]:
+        """Return for several objects which each is now, `ObjectInfo.seen`; fewer requests than names where possible.
+
+        Objects that are gone, or of which the store cannot say it, are left out.
         """
         ...
 

@@ -34,6 +34,7 @@ from farshore.stores.object_retention import (
     ObjectRetention,
     lock_to_set,
 )
+from farshore.stores.one_by_one import OneByOne
 
 ARCHIVE_CLASS = "ARCHIVE"
 
@@ -72,7 +73,7 @@ def shared_shelf(name: str) -> Shelf:
     return Shelf(name)
 
 
-class MemoryStore(WithoutTrash):
+class MemoryStore(OneByOne, WithoutTrash):
     """Objects in a dict under a lock; gone with the process.
 
     Args:

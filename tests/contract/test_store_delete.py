@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -19,6 +20,7 @@ from farshore.stores.base import ANY_OBJECT, ObjectInfo, PutOutcome, Store
 from farshore.stores.directory import DirectoryStore
 from farshore.stores.directory.trash import FOLDER
 from farshore.stores.object_retention import Lock, LockMode, ObjectRetention
+from farshore.stores.traffic import CountsRequests
 from infra.local.seaweedfs import SeaweedServer
 from tests.conftest import PlaceUrl
 from tests.contract.conftest import OpenStore
@@ -212,3 +214,77 @@ def test_a_directory_keeps_what_was_seen_until_its_trash_is_emptied(tmp_path: Pa
     assert store.empty_trash(store.now_utc()).objects == 0
     store.put("packs/aa/one", b"again")
     assert store.get("packs/aa/one") == b"again"
+
+
+MANY = [*KINDS, GCS, VERSIONED, "s3", "as-opened"]
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_many_go_in_one_call_and_others_stay(kind: str, open_seeing: OpenAny) -> None:
+    """Those that were seen go; one that was put since, one that is gone and one that was never there are no errors."""
+    store = open_seeing(kind)
+    names = [f"packs/{number:04x}" for number in range(30)]
+    for name in [*names, "packs/zz", "other"]:
+        store.put(name, name.encode())
+    seen = store.see_many(names)
+    if kind in ("s3", "as-opened"):
+        assert seen == {}, "without versions nothing is said"
+        seen = dict.fromkeys(names, ANY_OBJECT)
+    assert seen == dict.fromkeys(names, ANY_OBJECT) or seen == {one: store.head(one).seen for one in names}
+    store.delete(names[5], seen[names[5]])
+    if seen[names[7]] != ANY_OBJECT:
+        store.delete(names[7], ANY_OBJECT)
+        store.put(names[7], b"put since")
+    doomed = [*seen.items(), ("never/there", seen[names[0]])]
+    assert store.delete_many(doomed) == [None] * len(doomed)
+    left = {info.name for info in store.list()}
+    assert left == {"packs/zz", "other"} | ({names[7]} if seen[names[7]] != ANY_OBJECT else set())
+    assert store.delete_many(doomed) == [None] * len(doomed)
+    assert store.delete_many([]) == []
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_none_of_many_goes_where_it_is_not_known_which_object_one_was(kind: str, open_seeing: OpenAny) -> None:
+    store = open_seeing(kind)
+    store.put("packs/one", b"bytes")
+    store.put("packs/two", b"bytes")
+    errors: list[object] = [DeleteUnsupported]
+    with contextlib.suppress(DeleteUnsupported):
+        errors = [type(one) for one in store.delete_many([("packs/two", ""), ("packs/one", "")])]
+    assert set(errors) == {DeleteUnsupported}
+    assert is_there(store, "packs/one")
+    assert is_there(store, "packs/two")
+
+
+@pytest.mark.parametrize("kind", ["memory", GCS, VERSIONED])
+def test_of_many_a_locked_one_is_refused_and_the_others_go(kind: str, open_seeing: OpenAny) -> None:
+    store = open_seeing(kind)
+    names = [f"packs/{number}" for number in range(4)]
+    for name in names:
+        locked = ObjectRetention(Lock(LockMode.COMPLIANCE, later(60))) if name == names[2] else ObjectRetention()
+        store.put(name, b"bytes", locked)
+    seen = store.see_many(names)
+    errors = store.delete_many([(name, seen[name]) for name in names])
+    assert [type(one) for one in errors] == [type(None), type(None), StoreDenied, type(None)]
+    assert [info.name for info in store.list()] == [names[2]]
+    assert store.get(names[2]) == b"bytes"
+
+
+@pytest.mark.parametrize(("kind", "requests_max"), [("s3", 3), (VERSIONED, 8), ("azure", 12)])
+def test_many_are_deleted_in_few_requests(kind: str, requests_max: int, open_seeing: OpenAny) -> None:
+    """A thousand objects; a page of the listing of versions has no more than the service gives."""
+    store = open_seeing(kind)
+    names = [f"packs/{number:04x}" for number in range(1000)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: store.put(name, b"bytes"), names))
+    infos = {info.name: info.seen for info in store.list()}
+    assert isinstance(store, CountsRequests)
+    before = store.request_counter.counts()
+    seen = dict.fromkeys(names, ANY_OBJECT) if kind == "s3" else infos
+    if kind == VERSIONED:
+        seen = store.see_many(names)
+    assert store.delete_many(list(seen.items())) == [None] * len(names)
+    after = store.request_counter.counts()
+    made = {one: after[one] - before.get(one, 0) for one in after if after[one] != before.get(one, 0)}
+    assert sum(made.values()) <= requests_max, made
+    assert list(store.list()) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -15,7 +15,8 @@ from farshore.format.object_kinds import Kind
 from farshore.ops.prune.outcome import NO_AMOUNT, Amount, DeletedObject
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.repository import Replica
-from farshore.stores.base import ANY_OBJECT, ObjectInfo
+from farshore.stores.base import ANY_OBJECT, DeletionErrors, ObjectInfo
+from farshore.stores.one_by_one import error_of
 
 _HASH_DIGITS = 64
 
@@ -90,31 +91,50 @@ class Sweeper:
         waiting = iter(infos)
         with ThreadPoolExecutor(limits.UPLOADS_PER_REPLICA) as pool:
             while batch := list(islice(waiting, limits.PRUNE_BATCH)):
-                known = list(pool.map(self._look, batch))
+                known = self._look(batch)
                 # After the look: what was seen while the plan condemns is what it condemned, and nothing put since.
                 if not self._may_go_on():
                     raise SweepStopped
-                for info, error in zip(known, pool.map(self._delete, known), strict=True):
+                for info, error in self._delete(known, pool):
                     self._note(info, error)
                 self._on_batch(self.done.freed)
                 if self.done.unsure:
                     raise SweepStopped
 
-    def _look(self, info: ObjectInfo) -> ObjectInfo:
-        """Return an object with what the store says it is, where the listing did not say it."""
-        if info.seen or not self._distinguishes:
-            return info
-        try:
-            return replace(info, seen=self._replica.store.head(info.name).seen)
-        except NotFound:
-            return info
+    def _look(self, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+        """Return those that are there, with what the store says each is, where the listing did not say it.
 
-    def _delete(self, info: ObjectInfo) -> FarshoreError | None:
+        One that is gone is left out: by its name alone, what somebody puts there now would be deleted.
+        """
+        unknown = [info.name for info in infos if not info.seen] if self._distinguishes else []
+        seen = self._replica.store.see_many(unknown) if unknown else {}
+        gone = {name for name in unknown if name not in seen and self._is_gone(name)}
+        return [replace(one, seen=one.seen or seen.get(one.name, "")) for one in infos if one.name not in gone]
+
+    def _is_gone(self, name: str) -> bool:
         try:
-            self._replica.store.delete(info.name, info.seen or ANY_OBJECT)
+            self._replica.store.head(name)
+        except NotFound:
+            return True
+        return False
+
+    def _delete(
+        self, infos: Sequence[ObjectInfo], pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[ObjectInfo, FarshoreError | None]]:
+        """Delete objects, in as few requests as the store has; yield the error of each."""
+        size = self._replica.store.capabilities.delete_batch
+        batches = [infos[at : at + size] for at in range(0, len(infos), size)]
+        for batch, errors in zip(batches, pool.map(self._delete_batch, batches), strict=True):
+            yield from zip(batch, errors, strict=True)
+
+    def _delete_batch(self, infos: Sequence[ObjectInfo]) -> DeletionErrors:
+        store = self._replica.store
+        if len(infos) == 1:
+            return [error_of(store.delete, infos[0].name, infos[0].seen or ANY_OBJECT)]
+        try:
+            return store.delete_many([(info.name, info.seen or ANY_OBJECT) for info in infos])
         except FarshoreError as error:
-            return error
-        return None
+            return [error] * len(infos)
 
     def _note(self, info: ObjectInfo, error: FarshoreError | None) -> None:
         if error is None:

@@ -97,7 +97,7 @@ def _kind_of(request: requests.PreparedRequest) -> RequestKind:
             return RequestKind.LIST if is_list else RequestKind.GET
         case "HEAD":
             return RequestKind.HEAD
-        case "DELETE":
+        case "DELETE" | "POST":  # a batch, which has nothing but deletions
             return RequestKind.DELETE
         case _:
             return RequestKind.PUT

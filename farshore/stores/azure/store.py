@@ -51,6 +51,7 @@ from farshore.limits import (
     WHOLE_READ_BYTES_MAX,
 )
 from farshore.stores.azure.answers import BeyondEnd, Exists, Replaced, message_of, to_error
+from farshore.stores.azure.batches import DELETE_BATCH, delete_blobs
 from farshore.stores.azure.connections import Connections
 from farshore.stores.azure.locks import ARCHIVE_TIER, AzureLocks, access_of
 from farshore.stores.azure.probe import AzureProbeCapability
@@ -59,8 +60,10 @@ from farshore.stores.base import (
     NONSENSE,
     Body,
     Capabilities,
+    DeletionErrors,
     ObjectInfo,
     PutOutcome,
+    SeenObjects,
     Wanted,
     WithoutTrash,
     body_bytes,
@@ -74,13 +77,14 @@ from farshore.stores.body import as_bytes, body_pieces, compare_present, look_ah
 from farshore.stores.bounded import BodyReader
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
+from farshore.stores.one_by_one import OneByOne
 from farshore.stores.traffic import PutChecksums, RequestCounter
 
 _READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
 _BLOCKS_MAX = 50_000  # by Azure's own rules
 
 
-class AzureStore(WithoutTrash):
+class AzureStore(OneByOne, WithoutTrash):
     """Blobs in a container below a prefix.
 
     Args:
@@ -99,6 +103,7 @@ class AzureStore(WithoutTrash):
         lock_modes=frozenset(LockMode),
         lock_step_s=1.0,  # whole seconds are kept
         archive_classes=frozenset({ARCHIVE_TIER}),
+        delete_batch=DELETE_BATCH,
     )
 
     def __init__(
@@ -247,6 +252,18 @@ class AzureStore(WithoutTrash):
         )
         with contextlib.suppress(ObjectNotFound, Replaced), self._boundary("delete", name):
             self._blob(name).delete_blob(**only)
+
+    def delete_many(self, objects: SeenObjects) -> DeletionErrors:
+        for name, seen in objects:
+            check_seen(f"{self.url}/{check_name(name)}", seen)
+        found: DeletionErrors = []
+        for at in range(0, len(objects), DELETE_BATCH):
+            batch = objects[at : at + DELETE_BATCH]
+            try:
+                found += delete_blobs(self._container, self._prefix, self.url, self._boundary, batch)
+            except StoreDenied:  # of all of them, or this credential may send no batch
+                found += super().delete_many(batch)
+        return found
 
     def lock_state(self, name: str) -> LockState:
         return self._locks.state(name)

@@ -47,6 +47,7 @@ from farshore.stores.base import (
     is_name,
 )
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
+from farshore.stores.one_by_one import OneByOne
 from farshore.stores.traffic import ServiceClock
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW = _DIRECTORY | os.O_NOFOLLOW
 
 
-class DirectoryStore:
+class DirectoryStore(OneByOne):
     """Objects as files below `path`. Needs a file system with hard links; the root itself may be a symbolic link."""
 
     capabilities = Capabilities(kind="directory", checksum="", object_bytes_max=512 * GIB)

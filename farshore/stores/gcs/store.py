@@ -76,6 +76,7 @@ from farshore.stores.gcs.locks import LOCK_VERB, GcsLocks, retention_metadata
 from farshore.stores.gcs.probe import GcsProbeCapability
 from farshore.stores.gcs.requests import CONTENT_TYPE, Connections, Related
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
+from farshore.stores.one_by_one import OneByOne
 from farshore.stores.retry_after import requested_wait_s
 from farshore.stores.traffic import PutChecksums, RequestCounter
 
@@ -107,7 +108,7 @@ _BY_STATUS: dict[int, type[Exception]] = {
 _BUSY = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})  # reasons of a 403 that passes
 
 
-class GcsStore(WithoutTrash):
+class GcsStore(OneByOne, WithoutTrash):
     """Objects in a bucket below a prefix. Credentials are looked for at the first request.
 
     Args:

@@ -1,4 +1,4 @@
-"""Answers of S3 and compatible services, as errors of the contract. No SDK is imported here."""
+"""Answers of S3 and compatible services, as errors of the contract; kinds of requests. No SDK is imported here."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.stores.s3.locks import NotLocked
+from farshore.stores.traffic import RequestKind
 
 
 class Exists(Exception):
@@ -68,6 +69,20 @@ BY_STATUS: dict[int, type[Exception]] = {
     501: StoreDenied,  # the service does not do what the request needs, conditional writes for instance
     507: StoreFull,
 }
+
+# Requests by kind.
+BY_OPERATION = {
+    "GetObject": RequestKind.GET,
+    "HeadObject": RequestKind.HEAD,
+    "HeadBucket": RequestKind.HEAD,
+    "GetObjectRetention": RequestKind.HEAD,
+    "GetObjectLegalHold": RequestKind.HEAD,
+    "ListObjectsV2": RequestKind.LIST,
+    "ListObjectVersions": RequestKind.LIST,
+    "DeleteObject": RequestKind.DELETE,
+    "DeleteObjects": RequestKind.DELETE,
+    "AbortMultipartUpload": RequestKind.DELETE,
+}  # all others write: an object, a part, the beginning or end of an object in parts
 
 UPGRADE = "Install the SDK that fits: pip install --upgrade 'farshore[s3]'"
 _PARAMETER = re.compile(r'parameter (?:in \S+ )?"?([\w.\[\]]+)')

@@ -50,9 +50,11 @@ from farshore.stores.base import (
     NONSENSE,
     Body,
     Capabilities,
+    DeletionErrors,
     ObjectInfo,
     PacedBody,
     PutOutcome,
+    SeenObjects,
     Wanted,
     WithoutTrash,
     body_bytes,
@@ -67,7 +69,8 @@ from farshore.stores.bounded import BodyReader, promptly
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
 from farshore.stores.retry_after import requested_wait_s
-from farshore.stores.s3.answers import BY_CODE, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
+from farshore.stores.s3.answers import BY_CODE, BY_OPERATION, BY_STATUS, UPGRADE, BeyondEnd, Exists, unsent
+from farshore.stores.s3.batches import DELETE_BATCH, S3Batches
 from farshore.stores.s3.copying import copy_object
 from farshore.stores.s3.locks import (
     ARCHIVE_CLASSES,
@@ -97,18 +100,6 @@ _NO_CREDENTIALS = (
 )
 
 
-_BY_OPERATION = {
-    "GetObject": RequestKind.GET,
-    "HeadObject": RequestKind.HEAD,
-    "HeadBucket": RequestKind.HEAD,
-    "GetObjectRetention": RequestKind.HEAD,
-    "GetObjectLegalHold": RequestKind.HEAD,
-    "ListObjectsV2": RequestKind.LIST,
-    "DeleteObject": RequestKind.DELETE,
-    "AbortMultipartUpload": RequestKind.DELETE,
-}  # all others write: an object, a part, the beginning or end of an object in parts
-
-
 class S3Store(WithoutTrash):
     """Objects in a bucket below a prefix.
 
@@ -126,6 +117,7 @@ class S3Store(WithoutTrash):
         lock_modes=frozenset(LockMode),
         lock_step_s=1.0,  # a service that speaks S3 refuses to extend a lock by less
         archive_classes=ARCHIVE_CLASSES,
+        delete_batch=DELETE_BATCH,
     )
 
     def __init__(
@@ -180,6 +172,7 @@ class S3Store(WithoutTrash):
         self._locks = S3Locks(
             client=self._client, named=self._named, boundary=self._boundary, step_s=self.capabilities.lock_step_s
         )
+        self._batches = S3Batches(self._client, self._bucket, self._prefix, self._boundary, self)
 
     def __repr__(self) -> str:
         return f"S3Store({self.url!r})"
@@ -270,6 +263,12 @@ class S3Store(WithoutTrash):
         version: Any = {} if seen == ANY_OBJECT else {"VersionId": seen}
         with contextlib.suppress(ObjectNotFound), self._boundary("delete", name):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(name), **version)
+
+    def delete_many(self, objects: SeenObjects) -> DeletionErrors:
+        return self._batches.delete_many(objects)
+
+    def see_many(self, names: Sequence[str]) -> dict[str, str]:
+        return self._batches.see_many(names)
 
     def lock_state(self, name: str) -> LockState:
         return self._locks.state(name)
@@ -380,7 +379,7 @@ class S3Store(WithoutTrash):
         if isinstance(request.body, PacedReader):
             request.body.start()
         request.body = counted(request.body, self.request_counter.sent)
-        self.request_counter.add(_BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
+        self.request_counter.add(BY_OPERATION.get(event_name.rpartition(".")[2], RequestKind.PUT))
 
     def _note_time(self, response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
         self.request_counter.service_clock.note_header((response_dict or {}).get("headers", {}).get("date"))

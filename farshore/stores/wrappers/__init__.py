@@ -9,21 +9,34 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TypeVar
 
 from farshore.errors import StoreReadOnly
 from farshore.limits import WHOLE_READ_BYTES_MAX
-from farshore.stores.base import Body, Capabilities, ObjectInfo, PutOutcome, Store, Trash, check_name
+from farshore.stores.base import (
+    Body,
+    Capabilities,
+    DeletionErrors,
+    ObjectInfo,
+    PutOutcome,
+    SeenObjects,
+    Store,
+    Trash,
+    check_name,
+)
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
 
 Answer = TypeVar("Answer")
-_READS = frozenset({"get", "head", "lock_state", "now_utc", "trash"})  # a verb that is not named here is refused
+_READS = frozenset(  # a verb that is not named here is refused
+    {"get", "head", "lock_state", "now_utc", "see_many", "trash"}
+)
 _REFUSALS = {
     "put": "{} was not written",
     "delete": "{} was not deleted",
+    "delete_many": "nothing was deleted",
     "empty_trash": "its trash was not emptied",
     "extend_lock": "{} was not locked",
     "set_hold": "the hold on {} was not changed",
@@ -64,6 +77,12 @@ class WrappingStore:
 
     def delete(self, name: str, seen: str) -> None:
         self._call("delete", name, lambda: self._store.delete(name, seen))
+
+    def delete_many(self, objects: SeenObjects) -> DeletionErrors:
+        return self._call("delete_many", "", lambda: self._store.delete_many(objects))
+
+    def see_many(self, names: Sequence[str]) -> dict[str, str]:
+        return self._call("see_many", "", lambda: self._store.see_many(names))
 
     def trash(self) -> Trash:
         return self._call("trash", "", self._store.trash)

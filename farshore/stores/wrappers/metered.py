@@ -30,6 +30,8 @@ _KINDS = {
     "extend_lock": RequestKind.PUT,
     "set_hold": RequestKind.PUT,
     "warm": RequestKind.PUT,
+    "delete_many": RequestKind.DELETE,
+    "see_many": RequestKind.LIST,
     "trash": RequestKind.LIST,
     "empty_trash": RequestKind.DELETE,
 }  # by verb of the contract

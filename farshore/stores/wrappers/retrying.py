@@ -24,7 +24,7 @@ from farshore.limits import (
     RETRY_PAUSE_S_MAX,
     RETRY_WAIT_S_MAX,
 )
-from farshore.stores.base import ObjectInfo, Store
+from farshore.stores.base import DeletionErrors, ObjectInfo, SeenObjects, Store
 from farshore.stores.wrappers import Answer, WrappingStore
 
 
@@ -80,6 +80,22 @@ class RetryingStore(WrappingStore):
                 failures += 1
                 self._wait(error, failures)
 
+    def delete_many(self, objects: SeenObjects) -> DeletionErrors:
+        """As the contract says; objects whose errors pass are asked for again, the others are not."""
+        found: DeletionErrors = [None] * len(objects)
+        left, failures = [*range(len(objects))], 0
+        while left:
+            for at, error in zip(left, self._delete_once([objects[at] for at in left]), strict=True):
+                found[at] = error
+            passing = {at: error for at in left if (error := found[at]) is not None and error.retryable}
+            left, failures = [*passing], failures + 1
+            if left and not self._has_waited(passing[left[0]], failures):
+                break
+        return found
+
+    def _delete_once(self, objects: SeenObjects) -> DeletionErrors:
+        return self._call("delete_many", "", lambda: self._store.delete_many(objects))
+
     def _call(self, verb: str, name: str, request: Callable[[], Answer]) -> Answer:
         failures = 0
         while True:
@@ -91,16 +107,22 @@ class RetryingStore(WrappingStore):
 
     def _wait(self, error: FarshoreError, failures: int) -> None:
         """Wait before the next attempt, or raise `error` if there is none to be made."""
+        if not self._has_waited(error, failures):
+            raise error
+
+    def _has_waited(self, error: FarshoreError, failures: int) -> bool:
+        """Wait before the next attempt; False if there is none to be made."""
         by_the_hour = isinstance(error, ObjectArchived)  # waiting seconds for an archive is useless
         if not error.retryable or by_the_hour or failures >= self._attempts_max:
-            raise error
+            return False
         asked_s = error.wait_s if isinstance(error, Unavailable) else 0.0
         if asked_s > (RETRY_PAUSE_S_MAX if isinstance(error, StorePaused) else RETRY_AFTER_S_MAX):
-            raise error
+            return False
         longest_s = min(self._wait_s_max, self._base_s * 2 ** (failures - 1))
         self._clock.wait_s(asked_s + longest_s * self._clock.jitter())
         with self._lock:
             self._retries += 1
+        return True
 
 
 class BreakerStore(WrappingStore):

@@ -27,8 +27,20 @@ from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.pack_meter import PackMeter
 from tests.unit.replicas.stores import GatedStore
 
-READS = {"get", "head", "list", "lock_state", "now_utc", "trash", "close"}  # verbs that a read-only store forwards
-ANSWERS: dict[str, Any] = {"put": PutOutcome.PRESENT, "get": b"bytes", "url": "memory://inside"}
+# Verbs that a read-only store forwards.
+READS = {
+    "get",
+    "head",
+    "list",
+    "lock_state",
+    "now_utc",
+    "see_many",
+    "trash",
+    "close",
+}
+ANSWERS: dict[str, Any] = {
+    "put": PutOutcome.PRESENT, "get": b"bytes", "url": "memory://inside", "delete_many": [None, None],
+}  # fmt: skip
 
 
 class Recorder:
@@ -148,7 +160,10 @@ def test_every_verb_reaches_the_store_inside_with_all_arguments(wrapper: type[Wr
 
 def argument_of(name: str, verb: str) -> object:
     """Return an argument that wrappers can work with, and that is not its default."""
-    typed = {"name": "an/object", "body": b"a body", "offset": 3, "length": 5, "held": False, "days": 7}
+    typed: dict[str, object] = {
+        "name": "an/object", "body": b"a body", "offset": 3, "length": 5, "held": False, "days": 7,
+        "objects": [("an/object", "seen"), ("another", "seen")],
+    }  # fmt: skip
     return ObjectRetention(storage_class="COLD") if name == "retention" else typed.get(name, f"{name} of {verb}")
 
 
