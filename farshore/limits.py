@@ -228,6 +228,9 @@ SLOT_BYTES_MAX = 64 * KIB  # of a key slot, some 9 KiB with its two signatures
 # --- audit -----------------------------------------------------------------------------------------------------------
 AUDIT_FILE_ROWS_MAX = 64 * 1024  # rows of one audit file: about 100 MB of memory while encoding, 3 MB stored
 AUDIT_FILE_BYTES_MAX = 256 * MIB  # a reader refuses more, so that a planted file cannot fill its memory
+AUDIT_FOLD_BYTES_MAX = 16 * MIB  # of files that one fold joins
+AUDIT_KEEP_DAYS = 7 * 365  # of audit rows, unless the configuration says otherwise
+AUDIT_FOLD_GRACE_DAYS = 7  # from a fold until what it replaces is deleted: readers at work, and a second look
 AUDIT_SEALS_UNNAMED_MAX = 256  # objects of seals' names that are none: read per command, or twice as many as are seals
 CERTIFICATE_DAYS = 2 * 365  # of a new certificate; its end warns and stops nothing
 CERTIFICATE_WARN_DAYS = 30  # before its end

@@ -165,7 +165,7 @@ class _Syncing:
         ]
         troubles = [one for one in threads.map(lambda each: self._fetch(*each), wanted) if one]
         refused = {name for name in counted if name in listed and self._claims_more(name)}
-        self.unused = sorted(listed.keys() - (counted.keys() - refused))
+        self.unused = sorted(listed.keys() - (counted.keys() - refused) - self.evidence.counted.spare)
         lost = (present.keys() & self.evidence.known) - counted.keys() - listed.keys()
         for name in present.keys() - (counted.keys() - refused) - lost:
             _local(self.root, name).unlink(missing_ok=True)

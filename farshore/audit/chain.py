@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from farshore.audit import names
+from farshore.audit.folds import Folded, count_folds, may_fold
 from farshore.audit.rights import may_claim, may_speak
 from farshore.audit.rows import Claim
 from farshore.audit.seals import Seal, SealedFile, decode_seal
@@ -25,6 +26,7 @@ from farshore.format.names import hash_of
 from farshore.trust import Judgment, TrustState
 from farshore.trust.actions import Certificate
 
+UNPROVEN = "lists seals that no daily seal of their chain here names, so nothing proves whose rows these are"
 UNSIGNED = "unsigned"  # a reason, beside those of a judgment: its bytes are those of its name, and no seal
 
 
@@ -41,8 +43,8 @@ class SealFinding:
     """Something wrong with the evidence.
 
     `code`: missing-file, altered-file, bad-seal, format-too-new, bad-signature, refused-seal, missing-seal, forked,
-    broken-chain, cut, unsealed-file. `refused`: why an object is none of the evidence, though it is what its name says:
-    somebody planted it, or its signer was revoked. Then nothing is damaged. Empty for everything else.
+    broken-chain, cut, unsealed-file, unproven-fold. `refused`: why an object is none of the evidence, though it is what
+    its name says: somebody planted it, or its signer was revoked. Then nothing is damaged. Empty for everything else.
     `source` and `commit`: of the snapshot that was cut off; empty for all else. `signers`: those by whose seals alone
     something is wrong.
     """
@@ -81,13 +83,16 @@ class CountedFile:
 class Counted:
     """The seals that count, by hash, and why others do not; the files that count, by name.
 
-    `overreaching`: files that only signers name who may not speak for their table.
+    `overreaching`: files that only signers name who may not speak for their table. `folded`: the folds that are used.
+    `spare`: files that nobody misses, because a fold has their rows, or another fold has the place of theirs.
     """
 
     seals: Mapping[str, Seal]
     refused: Mapping[str, Judgment]
     files: Mapping[str, CountedFile]
     overreaching: frozenset[str]
+    folded: Folded = field(default_factory=Folded)
+    spare: frozenset[str] = frozenset()
 
 
 def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFinding:
@@ -120,36 +125,77 @@ def count_seals(seals: Iterable[Seal], trust: TrustState, *, at: Collection[str]
         at: The hashes of those that one replica lists. The others only show what the last accepted seal of a revoked
             signer follows, and are in no answer.
     """
-    by_hash = {seal.hash: seal for seal in seals}
-    reached: dict[tuple[str, str], frozenset[str]] = {}
+    judged = _Judged({seal.hash: seal for seal in seals}, trust)
     counted: dict[str, Seal] = {}
     refused: dict[str, Judgment] = {}
-    for seal in by_hash.values():
+    witnesses: list[Seal] = []
+    for seal in judged.by_hash.values():
+        judgment = judged.judge(seal.signer, seal.chain, seal.sequence, seal.hash)
+        if judgment is Judgment.ACCEPTED:
+            witnesses.append(seal)
         if at is not None and seal.hash not in at:
             continue
-        judgment = trust.judge_seal(seal.signer, seal.chain, seal.sequence, seal.hash)
-        if judgment is Judgment.ACCEPTED and seal.signer in trust.revocations:
-            chain = (seal.signer, seal.chain)
-            if chain not in reached:
-                reached[chain] = _reached(by_hash, trust.revocations[seal.signer].chains.get(seal.chain))
-            judgment = Judgment.ACCEPTED if seal.hash in reached[chain] else Judgment.REVOKED
         if judgment is Judgment.ACCEPTED:
             counted[seal.hash] = seal
         else:
             refused[seal.hash] = judgment
-    files, overreaching = _files(counted.values(), trust)
-    return Counted(counted, refused, files, overreaching)
+    folded = count_folds(counted, witnesses, trust, lambda *place: judged.judge(*place) is Judgment.ACCEPTED)
+    files, overreaching = _files(counted.values(), folded, trust)
+    spare = {
+        file.name
+        for seal in counted.values()
+        if (seal.hash in folded.emptied and seal.fold is None) or seal.hash in folded.shadowed
+        for file in seal.files
+    }
+    return Counted(counted, refused, files, overreaching, folded, frozenset(spare - files.keys()))
 
 
-def _files(seals: Iterable[Seal], trust: TrustState) -> tuple[dict[str, CountedFile], frozenset[str]]:
-    """Return the files that seals name whose signer may speak for the table, and those that only others name."""
+class _Judged:
+    """The judgment on seals, of those that one host knows."""
+
+    def __init__(self, by_hash: Mapping[str, Seal], trust: TrustState) -> None:
+        self.by_hash = by_hash
+        self._trust = trust
+        self._before: dict[str, str] | None = None
+        self._reached: dict[tuple[str, str], frozenset[str]] = {}
+
+    def judge(self, signer: str, chain: str, sequence: int, seal_hash: str) -> Judgment:
+        """Return whether the seal of this place and hash counts; it may be one that a fold names alone."""
+        trust = self._trust
+        judgment = trust.judge_seal(signer, chain, sequence, seal_hash)
+        if judgment is Judgment.ACCEPTED and signer in trust.revocations:
+            if (signer, chain) not in self._reached:
+                last = trust.revocations[signer].chains.get(chain)
+                self._reached[signer, chain] = _reached(self._links(), last[1] if last else "")
+            return Judgment.ACCEPTED if seal_hash in self._reached[signer, chain] else Judgment.REVOKED
+        return judgment
+
+    def _links(self) -> Mapping[str, str]:
+        """Return the seal before each: as it says itself, and of one that is not known, as a fold says."""
+        if self._before is None:
+            self._before = {}
+            for seal in self.by_hash.values():
+                if seal.fold is not None and may_fold(self._trust, seal.signer):
+                    self._before |= zip(seal.fold.seals, (seal.fold.previous, *seal.fold.seals), strict=False)
+            self._before |= {seal.hash: seal.previous for seal in self.by_hash.values()}
+        return self._before
+
+
+def _files(seals: Iterable[Seal], folded: Folded, trust: TrustState) -> tuple[dict[str, CountedFile], frozenset[str]]:
+    """Return the files that seals name whose signer may speak for the table, and those that only others name.
+
+    Those of a fold are said by the signer of its chain, as far as anybody may ask.
+    """
     files: dict[str, CountedFile] = {}
     overreaching: set[str] = set()
     by_table: dict[tuple[str, str | None], bool] = {}
     for seal in seals:
-        certificates = trust.certificates_ever(seal.signer)
+        if not _has_files(seal, folded):
+            continue
+        signer = folded.origins.get(seal.hash, seal.signer)
+        certificates = trust.certificates_ever(signer)
         for file in seal.files:
-            place = (seal.signer, names.table_of(file.name))
+            place = (signer, names.table_of(file.name))
             if place not in by_table:
                 by_table[place] = may_speak(certificates, file.name)
             if by_table[place]:
@@ -228,17 +274,21 @@ def verify_seals(
             findings.append(SealFinding("refused-seal", seal.name, f"counts no more: {reason}", reason))
         else:
             chains[seal.chain].links.setdefault(seal.sequence, []).append(seal)
+    for chain_id, places in counted.folded.superseded.items():
+        chains[chain_id].folded = places
+    findings += [SealFinding("unproven-fold", counted.seals[one].name, UNPROVEN) for one in counted.folded.unproven]
     for chain_id, head in (heads or {}).items():
         chains[chain_id].head = head
     for chain_id, chain in sorted(chains.items()):
         signers = frozenset(seal.signer for links in chain.links.values() for seal in links)
         findings += [replace(one, signers=signers) for one in _check_chain(chain_id, chain)]
-    sealed = _sealed(counted.seals.values())
+    sealed = _sealed(one for one in counted.seals.values() if _has_files(one, counted.folded))
     for name, by_file in sorted(sealed.items()):
         if finding := _check_file(name, by_file, files.get(name), read):
             findings.append(replace(finding, signers=frozenset().union(*by_file.values())))
     if settled:
-        unsealed = sorted(name for name in files if name not in sealed and not _is_by_itself(name))
+        known = sealed.keys() | counted.spare
+        unsealed = sorted(name for name in files if name not in known and not _is_by_itself(name))
         findings += [SealFinding("unsealed-file", name, "no good seal names it") for name in unsealed]
     return findings
 
@@ -250,23 +300,27 @@ class _Chain:
     links: dict[int, list[Seal]] = field(default_factory=dict)
     spoilt: set[int] = field(default_factory=set)
     head: tuple[int, str] = (0, "")
+    folded: Mapping[int, str] = field(default_factory=dict)
+
+    def hashes(self, sequence: int) -> set[str]:
+        """Return the hashes of the seals of one place, those that a fold names included."""
+        return {one.hash for one in self.links.get(sequence, [])} | {self.folded.get(sequence, "")} - {""}
 
 
-def _reached(seals: Mapping[str, Seal], last: tuple[int, str] | None) -> frozenset[str]:
+def _reached(before: Mapping[str, str], last: str) -> frozenset[str]:
     """Return the seals that the last accepted one follows, and itself."""
     found: set[str] = set()
-    seal = seals.get(last[1]) if last else None
-    while seal is not None and seal.hash not in found:
-        found.add(seal.hash)
-        seal = seals.get(seal.previous)
+    while last in before and last not in found:
+        found.add(last)
+        last = before[last]
     return frozenset(found)
 
 
 def _check_chain(chain_id: str, chain: _Chain) -> list[SealFinding]:
     findings = []
     last, last_hash = chain.head
-    end = max([*chain.links, last])
-    places = [*chain.links, *(sequence for sequence in chain.spoilt if sequence <= end), end + 1]
+    end = max([*chain.links, *chain.folded, last])
+    places = [*chain.links, *chain.folded, *(sequence for sequence in chain.spoilt if sequence <= end), end + 1]
     before = 0
     for sequence in sorted(set(places)):
         links = chain.links.get(sequence, [])
@@ -274,19 +328,26 @@ def _check_chain(chain_id: str, chain: _Chain) -> list[SealFinding]:
             missing = names.seal_subject(chain_id, before + 1)
             count = sequence - before - 1
             findings.append(SealFinding("missing-seal", missing, f"{count} missing in a row, the first of them named"))
-        if len(links) > 1:
-            findings.append(SealFinding("forked", links[0].name, f"{len(links)} seals claim one place of the chain"))
-        earlier = {one.hash for one in chain.links.get(sequence - 1, [])} if sequence > 1 else {""}
+        if links and len(chain.hashes(sequence)) > 1:
+            count = len(chain.hashes(sequence))
+            findings.append(SealFinding("forked", links[0].name, f"{count} seals claim one place of the chain"))
+        earlier = chain.hashes(sequence - 1) if sequence > 1 else {""}
         findings += [
             SealFinding("broken-chain", one.name, "does not follow the seal before it")
             for one in links
             if earlier and one.previous not in earlier
         ]
         before = sequence
-    if last_hash and last in chain.links and last_hash not in {one.hash for one in chain.links[last]}:
+    there = chain.hashes(last)
+    if last_hash and there and last_hash not in there:
         name = names.seal_name(chain_id, last, last_hash)
         findings.append(SealFinding("missing-seal", name, "another seal has its place"))
     return findings
+
+
+def _has_files(seal: Seal, folded: Folded) -> bool:
+    """Whether a replica must have the files of a seal: no fold replaces them, and another has not its place."""
+    return seal.hash in folded.folds or (seal.fold is None and seal.hash not in folded.emptied)
 
 
 def _is_by_itself(name: str) -> bool:

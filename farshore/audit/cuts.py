@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from farshore.audit import names
 from farshore.audit.cached_query import is_anywhere
-from farshore.audit.chain import SealFinding, missing_heads
+from farshore.audit.chain import SealFinding, count_seals, missing_heads
 from farshore.audit.seals import Seal
 from farshore.catalog.heads import lost_snapshots, still_lost
 from farshore.catalog.tombstones import forgotten_commits
@@ -37,6 +37,7 @@ def find_cuts(
         commits_listed: Likewise, of commits.
         memory: That of this host before the replicas were listed.
     """
+    seals_listed = {*seals_listed, *count_seals(seals, repository.trust).folded.superseded_hashes}
     found = missing_heads(seals, {*seals_listed, *commits_listed}, repository.trust)
     chains = {one.object: one for one in found if not one.commit}
     for chain, (sequence, last) in sorted(memory.chains.items()) if memory else ():

@@ -7,6 +7,7 @@ from farshore.audit.views import VIEWS
 
 START = "<!-- schema: made from farshore/audit/schema.py and views.py; do not edit by hand -->"
 END = "<!-- end of schema -->"
+_PARTITION = "The partition: the UTC day of `recorded_utc`; once folded, the first day of its month."
 
 
 def render_schema() -> str:
@@ -17,7 +18,10 @@ def render_schema() -> str:
         for column in table.columns:
             null = ", may be NULL" if column.nullable else ""
             lines.append(f"| `{column.name}` | {_type(column.type)}{null} | {column.description} |")
-        lines += [f"| `{PARTITION_COLUMN}` | date | The partition: the UTC day of `recorded_utc`. |", ""]
+        lines += [
+            f"| `{PARTITION_COLUMN}` | date | {_PARTITION} |",
+            "",
+        ]
     lines += ["### Views", "", "| view | what it tells |", "| --- | --- |"]
     lines += [f"| `{name}` | {view.description} |" for name, view in VIEWS.items()]
     return "\n".join([*lines, "", END])

@@ -53,6 +53,8 @@ class Evidence:
         chains: dict[str, set[int]] = {}
         for seal in self.counted.seals.values():
             chains.setdefault(seal.chain, set()).add(seal.sequence)
+        for chain, places in self.counted.folded.superseded.items():
+            chains.setdefault(chain, set()).update(places)
         return sum(max(sequences) - len(sequences) for sequences in chains.values())
 
 

@@ -61,11 +61,19 @@ def require_maintainer(repository: Repository) -> None:
         )
 
 
-def index_replica(repository: Repository, replica: Replica, *, run: Run, rebuild: bool = False) -> list[TableIndexed]:
+def index_replica(
+    repository: Repository,
+    replica: Replica,
+    *,
+    run: Run,
+    rebuild: bool = False,
+    statistics: dict[str, str] | None = None,
+) -> list[TableIndexed]:
     """Bring the Delta logs of one replica up to the files that count there. Safe to repeat and to interrupt.
 
     Args:
         rebuild: Delete what is in the logs, and write version 0 anew.
+        statistics: Those of files that another replica has too, by name; filled.
 
     Raises:
         KeyMissing: As `require_maintainer`.
@@ -79,11 +87,12 @@ def index_replica(repository: Repository, replica: Replica, *, run: Run, rebuild
     run.progress(Progress(stage))
     fetch(at, TABLES)
     found = []
+    statistics = {} if statistics is None else statistics
     for number, table in enumerate(TABLES, start=1):
         if rebuild:
             _drop(replica.store, table)
         files = dict(local_files(at.root, [table]))
-        found.append(_Indexing(repository, replica, table, files).write())
+        found.append(_Indexing(repository, replica, table, files, statistics).write())
         run.progress(Progress(stage, entries=number))
     return found
 
@@ -102,6 +111,7 @@ class _Indexing:
     replica: Replica
     table: str
     files: Mapping[str, Path]
+    statistics: dict[str, str]
 
     def write(self) -> TableIndexed:
         """Put the next version where the log is not as the files are; tried again where somebody else was first."""
@@ -145,8 +155,9 @@ class _Indexing:
 
     def _file(self, name: str) -> IndexedFile:
         data = self.files[name].read_bytes()
-        statistics = file_statistics(decode_table(self.table, name, data))
-        return IndexedFile(name, len(data), self.repository.clock.now_utc(), statistics)
+        if name not in self.statistics:
+            self.statistics[name] = file_statistics(decode_table(self.table, name, data))
+        return IndexedFile(name, len(data), self.repository.clock.now_utc(), self.statistics[name])
 
     def _outcome(self, version: int, added: int, removed: int) -> TableIndexed:
         return TableIndexed(self.replica.name, self.table, version, len(self.files), added, removed)

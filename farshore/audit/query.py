@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farshore.audit.cache import Synced, cache_root, drop_damaged, sync_tables
-from farshore.audit.chain import Authority
+from farshore.audit.chain import UNPROVEN, Authority
 from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql, stream_duckdb
 from farshore.audit.evidence import read_evidence
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
@@ -121,6 +121,12 @@ def _sync(at: TablesAt, tables: frozenset[str]) -> Synced:
     if evidence.damaged:
         raise ObjectCorrupt(
             f"{evidence.damaged[0]} at replica {at.replica} is damaged, so the rows it vouched for are not known",
+            "Query another replica with --replica, and run 'farshore verify' on this one.",
+        )
+    if evidence.counted.folded.unproven:
+        seal = evidence.counted.seals[min(evidence.counted.folded.unproven)]
+        raise ObjectCorrupt(
+            f"{seal.name} at replica {at.replica} {UNPROVEN}",
             "Query another replica with --replica, and run 'farshore verify' on this one.",
         )
     synced = sync_tables(at.store, root, tables, at.replica, evidence)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from farshore.audit import names
+from farshore.audit.folds import Fold
 from farshore.audit.outbox import Flush, Head, Outbox
 from farshore.audit.own_chain import MadeCommit, Sealer, chain_dir, changed_heads, head_after, left_out
 from farshore.audit.privacy import without_paths
@@ -19,7 +20,16 @@ from farshore.audit.schema import TABLES
 from farshore.audit.seals import Seal, SealedFile, decode_seal, make_seal, signature_holds
 from farshore.audit.tables import Stamp, encode_rows
 from farshore.clock import Clock
-from farshore.errors import Conflict, Corrupt, FarshoreError, NotFound, ObjectCorrupt, StoreUnavailable, Unsupported
+from farshore.errors import (
+    Bug,
+    Conflict,
+    Corrupt,
+    FarshoreError,
+    NotFound,
+    ObjectCorrupt,
+    StoreUnavailable,
+    Unsupported,
+)
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.limits import AUDIT_FILE_ROWS_MAX, AUDIT_SEALS_UNNAMED_MAX
 from farshore.replicas import FirstBug, LifeSign, ask_all
@@ -59,6 +69,7 @@ class _Run:
     objects: tuple[str, ...] = ()
     head: tuple[str, int, str] = ("", 0, "")
     daily: bool = False
+    fold: Fold | None = None
 
 
 class AuditRecorder:
@@ -132,6 +143,15 @@ class AuditRecorder:
         with self._lock:
             self._runs[run_id].commits.append(commit)
 
+    def add_fold(self, run_id: str, fold: Fold, files: Iterable[tuple[str, bytes]]) -> None:
+        """Have the next seal be that of a fold, over these files by name and no rows: call `flush` right after it."""
+        with self._lock:
+            run = self._runs[run_id]
+            if run.encoded or any(run.rows.values()):
+                raise Bug("a fold was added beside rows")
+            run.fold = fold
+            run.encoded += files
+
     def move(self, chain_id: str, state_dir: Path) -> None:
         """Seal what is not sealed yet into another chain, where the first one's place cannot be kept."""
         self._chain_id = chain_id
@@ -162,7 +182,7 @@ class AuditRecorder:
                     rows = run.rows.pop(table)
                 if rows:
                     self._encode(run, run_id, table, rows)
-            if run.encoded:
+            if run.encoded or run.fold is not None:
                 self._seal(run_id, run)
         made = run or _Run()
         return AuditWritten(made.objects, self._send(), made.head, made.daily)
@@ -177,7 +197,7 @@ class AuditRecorder:
         with self._outbox.locked():
             with self._lock:
                 files = list(run.encoded)
-            if not files:
+            if not files and run.fold is None:
                 return  # another thread has just sealed them
             with self._lock:
                 commits = tuple(run.commits)
@@ -195,6 +215,7 @@ class AuditRecorder:
                 log=self._sealer.log,
                 heads=heads,
                 covers=covers,
+                fold=run.fold,
             )
             seal, stored = make_seal(unsigned, self._sealer.key, self._sealer.fingerprint)
             files.append((seal.name, stored))
@@ -202,6 +223,7 @@ class AuditRecorder:
         with self._lock:
             del run.encoded[: len(files) - 1]
             del run.commits[: len(commits)]
+            run.fold = None
             run.objects += tuple(name for name, _ in files)
             run.head = (seal.chain, seal.sequence, seal.hash)
             run.daily = covers is not None

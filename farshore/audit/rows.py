@@ -32,6 +32,7 @@ class Operation(StrEnum):
     HEAL = "heal"
     RETIRE = "retire"
     PRUNE = "prune"
+    FOLD = "fold"
 
 
 class RunResult(StrEnum):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from farshore import __version__
+from farshore.audit.folds import Fold
 from farshore.audit.outbox import Outbox, RecordedNeeds
 from farshore.audit.own_chain import MadeCommit, Sealer, chain_dir, open_chain_id
 from farshore.audit.recorder import AuditRecorder, AuditWritten
@@ -111,6 +112,22 @@ def record(
     written = _write(repository, run_id, rows, with_columns=with_columns, commits=commits)
     if repository.unrecorded:
         _log.warning("no audit row of this run was kept: %s", repository.unrecorded)
+    return written
+
+
+def record_fold(repository: Repository, run_id: str, fold: Fold, files: Iterable[tuple[str, bytes]]) -> AuditWritten:
+    """Seal a fold into the chain of this host, and give its files to every reachable replica.
+
+    Raises:
+        StoreUnavailable, StoreFull, ConfigInvalid: As `AuditRecorder.flush`; then nothing is folded.
+    """
+    signing_key = repository.keys.signing_key if repository.keys is not None else None
+    if signing_key is None:
+        raise Bug("a fold was recorded by nobody who signs")
+    recorder = _open_recorder(repository, signing_key)
+    recorder.add_fold(run_id, fold, files)
+    written = recorder.flush(run_id)
+    _keep_head(repository, written)
     return written
 
 

@@ -149,7 +149,7 @@ _RUNS = _table(
     ),
     Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
-    Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal`, `retire` or `prune`."),
+    Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal`, `retire`, `prune` or `fold`."),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When the run started."),
     Column("finished_utc", Kind.TIMESTAMP, "When the run ended."),

@@ -17,12 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from farshore.audit.folds import Fold
 from farshore.audit.rows import Claim
 from farshore.audit.seals import Seal, SealedFile, SeenHeads
 from farshore.host_resources import CACHE, unusable
 from farshore.trust.log_entry import LogHead
 
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass
@@ -90,15 +91,24 @@ def _encode(seal: Seal) -> list[Any]:
         seal.hash, seal.signer, seal.chain, seal.sequence, seal.previous, seal.run_id, seal.sealed_utc.isoformat(),
         [[file.name, file.bytes, file.blake3] for file in seal.files],
         [seal.log.number, seal.log.hash], dict(seal.heads.sources), dict(seal.heads.chains),
-        None if seal.covers is None else list(seal.covers),
+        None if seal.covers is None else list(seal.covers), None if seal.fold is None else _encode_fold(seal.fold),
     ]  # fmt: skip
 
 
 def _decode(value: list[Any]) -> Seal:
-    digest, signer, chain, sequence, previous, run_id, sealed, files, log, sources, chains, covers = value
+    digest, signer, chain, sequence, previous, run_id, sealed, files, log, sources, chains, covers, fold = value
     return Seal(
         chain, sequence, previous, run_id, datetime.fromisoformat(sealed),
         tuple(SealedFile(*file) for file in files), LogHead(*log),
         SeenHeads(sources, {one: (last[0], last[1]) for one, last in chains.items()}),
-        None if covers is None else tuple(covers), digest, signer,
+        None if covers is None else tuple(covers), None if fold is None else _decode_fold(fold), digest, signer,
     )  # fmt: skip
+
+
+def _encode_fold(fold: Fold) -> list[Any]:
+    return [fold.chain, fold.first, fold.previous, list(fold.seals), list(fold.kept), fold.expired]
+
+
+def _decode_fold(value: list[Any]) -> Fold:
+    chain, first, previous, seals, kept, expired = value
+    return Fold(chain, first, previous, tuple(seals), tuple(kept), expired)

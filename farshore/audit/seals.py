@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from blake3 import blake3
 
 from farshore import limits
 from farshore.audit import names
+from farshore.audit.folds import Fold
 from farshore.errors import Bug, FormatTooNew, ObjectCorrupt
 from farshore.format import (
     JsonObject,
@@ -60,6 +61,8 @@ class SeenHeads:
 class Seal:
     """One link of a chain. `covers`: hashes of commits and seals; None where it is no daily seal.
 
+    `fold`: the stretch of a chain that its files are the rows of; None where they are its writer's own.
+
     `hash` is that of the stored bytes, `signer` whom they name; both are empty before it is stored.
     """
 
@@ -72,6 +75,7 @@ class Seal:
     log: LogHead
     heads: SeenHeads = field(default_factory=SeenHeads)
     covers: tuple[str, ...] | None = None
+    fold: Fold | None = None
     hash: str = ""
     signer: str = ""
 
@@ -157,7 +161,18 @@ def _document(seal: Seal) -> JsonObject:
             "chains": {chain: list(head) for chain, head in seal.heads.chains.items()},
         },
     }
-    return document if seal.covers is None else {**document, "covers": list(seal.covers)}
+    if seal.covers is not None:
+        document["covers"] = list(seal.covers)
+    if seal.fold is not None:
+        document["fold"] = _fold_document(seal.fold)
+    return document
+
+
+def _fold_document(fold: Fold) -> JsonObject:
+    return {
+        "chain_id": fold.chain, "first": fold.first, "previous": fold.previous, "seals": list(fold.seals),
+        "kept": list(fold.kept), "expired": fold.expired,
+    }  # fmt: skip
 
 
 def _seal(value: JsonObject, name: str) -> Seal:
@@ -181,7 +196,22 @@ def _seal(value: JsonObject, name: str) -> Seal:
         log=LogHead(_count(number), _hash(head)),
         heads=_heads(value["heads"]),
         covers=tuple(_hash(one) for one in value["covers"]) if "covers" in value else None,
+        fold=_fold(value["fold"]) if "fold" in value else None,
     )
+
+
+def _fold(value: JsonObject) -> Fold:
+    first, previous = _count(value["first"]), value["previous"]
+    seals = tuple(_hash(one) for one in value["seals"])
+    fold = Fold(
+        _id(value["chain_id"]), first, "" if first == 1 and previous == "" else _hash(previous), seals,
+        tuple(_count(one) for one in value["kept"]), _text(value["expired"]),
+    )  # fmt: skip
+    if not seals or not 1 <= first <= fold.last <= limits.SEQUENCE_MAX or len({*seals}) < len(seals):
+        raise ValueError("a fold of no stretch of a chain")
+    if fold.expired:
+        date.fromisoformat(fold.expired)
+    return fold
 
 
 def _heads(value: JsonObject) -> SeenHeads:

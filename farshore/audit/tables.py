@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from blake3 import blake3
 
 from farshore import limits
 from farshore.audit.rights import claim_columns
@@ -33,6 +34,7 @@ from farshore.audit.schema import (
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.bounded_parquet import BoundedParquet
 
+_FOLD_LEVEL = 15  # of zstd: a file is folded once and read for years
 _SMALL_ROWS_MAX = 1000  # of so many rows engines gain nothing by statistics; zstd finds what repeats
 
 _ARROW: Mapping[Kind, pa.DataType] = {
@@ -88,14 +90,38 @@ def encode_rows(table: str, rows: Sequence[AuditRow], stamp: Stamp) -> bytes:
     return data
 
 
-def _written(rows: pa.Table) -> bytes:
+def encode_table(table: str, rows: pa.Table) -> bytes:
+    """Return one Parquet file of rows as `decode_table` gave them, packed as small as it gets, and read back.
+
+    Raises:
+        Bug: They did not survive the round trip.
+    """
+    data = _written(rows, level=_FOLD_LEVEL)
+    if not decode_table(table, f"folded rows of {table}", data).equals(rows):
+        raise Bug(f"audit table {table} did not read back as it was written")
+    return data
+
+
+def row_digests(rows: pa.Table) -> Iterator[bytes]:
+    """Yield 16 bytes for each row, which differ where any value does. To compare rows whatever their order."""
+    for batch in rows.to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            yield blake3(repr(row).encode("utf-8", "surrogatepass")).digest(16)
+
+
+def unknown_columns(table: str, name: str, data: bytes) -> set[str]:
+    """Return the columns of a file that this version does not know; raises ObjectCorrupt as `decode_table` does."""
+    return set(_open(name, data).names) - set(arrow_schema(table).names)
+
+
+def _written(rows: pa.Table, *, level: int | None = None) -> bytes:
     small = rows.num_rows <= _SMALL_ROWS_MAX
     repeats = [] if small else [name for name in rows.column_names if _packs_by_dictionary(rows.column(name))]
     group_rows = rows.num_rows * _GROUP_BYTES // max(rows.nbytes, _GROUP_BYTES)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink, rows.schema, compression="zstd", version="2.6", store_schema=False, write_page_checksum=True,
-        use_dictionary=repeats, write_statistics=not small,
+        use_dictionary=repeats, write_statistics=not small, compression_level=level,
     ) as writer:  # fmt: skip
         writer.write_table(rows, row_group_size=max(group_rows, 1))
     data: bytes = sink.getvalue().to_pybytes()

@@ -408,7 +408,7 @@ PLACEMENT: Mapping[str, Key] = {
     "accepted": Key(read_texts),
 }
 HOLDER: Mapping[str, Key] = {"kind": Key(read_holder_kind, required=True), "on_writer_host": Key(read_flag)}
-AUDIT: Mapping[str, Key] = {"paths": Key(read_flag), "anchor": Key(read_command_table)}
+AUDIT: Mapping[str, Key] = {"paths": Key(read_flag), "anchor": Key(read_command_table), "keep": Key(read_duration)}
 COST: Mapping[str, Key] = {"prices": Key(read_path)}
 RETENTION: Mapping[str, Key] = {
     "keep_last": Key(read_count),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from farshore.config.secret import PASSPHRASE_VARIABLES, ResolveBlock, Secret
-from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
+from farshore.limits import AUDIT_KEEP_DAYS, SPOOL_BYTES, UPLOADS_PER_REPLICA
 from farshore.stores.base import Store
 from farshore.stores.object_retention import LockMode
 
@@ -161,10 +161,14 @@ SourceConfig = DirectoryConfig | SqliteConfig | PostgresConfig
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
-    """The audit tables. `paths`: whether names of files appear in them. `anchor`: a command that gets daily seals."""
+    """The audit tables. `paths`: whether names of files appear in them. `anchor`: a command that gets daily seals.
+
+    `keep`: how long rows stay, but for those about what there still is.
+    """
 
     paths: bool = False
     anchor: tuple[str, ...] = ()
+    keep: timedelta = timedelta(days=AUDIT_KEEP_DAYS)
 
 
 @dataclass(frozen=True, slots=True)

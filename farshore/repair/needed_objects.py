@@ -89,10 +89,17 @@ class NeededObjects:
         parts.update(self._verdicts(union))
         parts.update(self._notes(union))
         parts.update(self._approvals(union))
-        strangers = Vouching(self._repository, self._replicas).strangers(_doubtful(union, needed_packs))
+        vouching = Vouching(self._repository, self._replicas)
+        strangers = vouching.strangers(_doubtful(union, needed_packs))
         sizes = {name: _settled(said, union.sizes(name).values()) for name, said in claims.items()}
         withhold = Withholding(self._repository, self._replicas, union, needed_packs)
-        withheld = {replica: withhold.from_replica(replica) for replica in union.pruned}
+        withheld = {
+            replica: {
+                *(withhold.from_replica(replica) if replica in union.pruned else ()),
+                *(vouching.folded_at(replica) if _lacks_audit(union, replica) else ()),
+            }
+            for replica in union.replicas
+        }
         return Expected(sizes, lost, parts - self.withheld, strangers, withheld)
 
     def _tombstones(self, union: Union) -> Collection[str]:
@@ -200,3 +207,9 @@ def _doubtful(union: Union, needed_packs: npt.NDArray[np.bool_]) -> dict[str, Co
 def _commit_names(union: Union, replica: str) -> list[CommitName]:
     parsed = (parse_commit(name) for name, sizes in union.others.items() if replica in sizes)
     return [one for one in parsed if one is not None]
+
+
+def _lacks_audit(union: Union, replica: str) -> bool:
+    """Whether others list seals or audit files that a replica does not."""
+    return any(replica not in sizes and kind_of(name) in (Kind.SEAL, Kind.AUDIT_FILE)
+               for name, sizes in union.others.items())  # fmt: skip

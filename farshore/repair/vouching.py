@@ -140,5 +140,21 @@ class Vouching:
             with suppress(StoreFull, ConfigInvalid):  # the cache; without one the seals are read again
                 evidence.cache.save()
             found.update(seal.name for seal in evidence.counted.seals.values())
-            found.update(evidence.counted.files, evidence.known)
+            found.update(evidence.counted.files, evidence.known, evidence.counted.spare)
         return frozenset(found)
+
+    def folded_at(self, replica: str) -> frozenset[str]:
+        """Return the seals, and the files that they name, that a fold at a replica replaces: it is given none."""
+        repository = self._repository
+        authority = Authority(repository.trust, repository.header.fingerprint)
+        try:
+            evidence = read_evidence(
+                self._replicas[replica].store, repository.cache_dir, repository.repository_id, authority
+            )
+        except READ_ERRORS:
+            return frozenset()
+        folded = evidence.counted.folded
+        seals = [evidence.cache.seals[one] for one in folded.emptied if one in evidence.cache.seals]
+        files = {file.name for seal in seals if seal.fold is None for file in seal.files}
+        gone = {seal.name for seal in seals if seal.hash in folded.superseded_hashes}
+        return frozenset((files | evidence.counted.spare | gone) - evidence.counted.files.keys())

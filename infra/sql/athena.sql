@@ -8,7 +8,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS runs (
   `schema_version` bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   `repository_id` string COMMENT 'The repository, 32 hex digits.',
   `engine` string COMMENT 'What conducted the run: `cli` or `prefect`.',
-  `operation` string COMMENT '`init`, `backup`, `restore`, `verify`, `heal`, `retire` or `prune`.',
+  `operation` string COMMENT '`init`, `backup`, `restore`, `verify`, `heal`, `retire`, `prune` or `fold`.',
   `state` string COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   `started_utc` timestamp COMMENT 'When the run started.',
   `finished_utc` timestamp COMMENT 'When the run ended.',

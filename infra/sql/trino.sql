@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS runs (
   schema_version bigint COMMENT 'Version of the columns: 3. Later ones only add columns, which earlier files lack.',
   repository_id varchar COMMENT 'The repository, 32 hex digits.',
   engine varchar COMMENT 'What conducted the run: `cli` or `prefect`.',
-  operation varchar COMMENT '`init`, `backup`, `restore`, `verify`, `heal`, `retire` or `prune`.',
+  operation varchar COMMENT '`init`, `backup`, `restore`, `verify`, `heal`, `retire`, `prune` or `fold`.',
   state varchar COMMENT '`completed`, `completed-with-warnings` or `failed`.',
   started_utc timestamp(6) COMMENT 'When the run started.',
   finished_utc timestamp(6) COMMENT 'When the run ended.',

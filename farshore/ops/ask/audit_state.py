@@ -104,6 +104,7 @@ def _look(repository: Repository, replica: Replica) -> tuple[AuditAt, Mapping[st
     with contextlib.suppress(StoreFull, ConfigInvalid):  # the cache; without one the seals are read again
         evidence.cache.save()
     files = [name for name in listed if names.table_of(name)]
-    unused = sum(not evidence.may_count(name) for name in files)
+    spare = evidence.counted.spare
+    unused = sum(not evidence.may_count(name) and name not in spare for name in files)
     seen = AuditAt(unused, len(evidence.refused) + evidence.unread, evidence.missing)
     return seen, evidence.counted.seals, [place.hash for place in evidence.listed]
