@@ -1,9 +1,9 @@
 """The earlier snapshot that a backup compares with: from the host's own disk, else from a replica.
 
 A writer cannot decrypt old manifests, so it keeps on its own disk, sealed, all entries of its last snapshot in one
-file, the newer runs of its manifest, which it may have to merge, and its page map with the base of that; and the keys
-of these objects, each of which opens one, sealed under the index key beside them. Losing any of it costs one full read,
-or a manifest in one run, and nothing else. No data key is ever kept: it would open the content as well.
+file, the newer runs of its manifest, which it may have to merge, and the runs of its page map; and the keys of these
+objects, each of which opens one, sealed under the index key beside them. Losing any of it costs one full read, or a
+manifest in one run, and nothing else. No data key is ever kept: it would open the content as well.
 """
 
 from __future__ import annotations
@@ -14,27 +14,23 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.kept_runs import is_whole_copy
-from farshore.catalog.manifest_runs import KeptRun, LocalFile
 from farshore.catalog.needs import read_needs
-from farshore.catalog.verified_objects import open_manifest, open_verified
+from farshore.catalog.next_runs import KeptRun, LocalFile
+from farshore.catalog.verified_objects import open_manifest, open_pages
 from farshore.crypto import SALT_BYTES
 from farshore.errors import CACHED_READ_ERRORS, Corrupt, ObjectCorrupt, Unsupported
-from farshore.format import decode_object, decode_time, encode_canonical, encode_time, names
+from farshore.format import decode_object, decode_time, encode_canonical, encode_time
 from farshore.format.commit import Commit, CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
-from farshore.format.needs import NeededKey
 from farshore.format.page_maps import PageMap
-from farshore.model import KeyId
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import ObjectSource, Repository
 from farshore.sealed import key_tag
-from farshore.sealed.sealed_object import ObjectKey, SealedKind, open_object, seal_object
+from farshore.sealed.sealed_object import ObjectKey, SealedKind, SealedReader, open_object, seal_object
 
 _ENTRIES = "manifest"  # in the cache: all entries in one run
-_PAGES_BASE = "pages-base"  # the full page map of an earlier snapshot
-_RUN = "run-"  # and its hash: a newer run of the manifest
+_RUN = "run-"  # and its hash: a newer run of the manifest, or a run of the page map
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ class BaseSnapshot:
     """An earlier snapshot whose manifest can be read here.
 
     `runs`: of its manifest, where `manifest` is one file of this host with all entries and the newer runs are here
-    too; else empty. `pages_runs` with their key ids: of its page map, where this host has it.
+    too; else empty. `pages_runs`: of its page map, where this host has all of them, and of how many pages that knows.
     """
 
     snapshot_id: str
@@ -50,9 +46,9 @@ class BaseSnapshot:
     started_utc: datetime
     manifest: ManifestReader
     pages: PageMap | None
-    pages_base: FullPageMap | None  # the full map: that of `pages` or its base; None where this host has no file of it
     runs: tuple[KeptRun, ...] = ()
     pages_runs: tuple[KeptRun, ...] = ()
+    pages_count: int = 0
 
 
 def find_base(repository: Repository, source_id: str, commits: Sequence[CommitHead]) -> BaseSnapshot | None:
@@ -85,71 +81,44 @@ class MadeBase:
     """Files of a run for the next one: they move into the cache when it is over.
 
     `entries`: all of them, in one run. `runs`: of the manifest, in order; of all but the oldest there is a file.
-    `pages`: of the page map, in order; none where it was kept. `pages_base`: the full map. `key_object`: of its key.
+    `pages_runs`: of the page map, in order, each with a file; `pages_count`: pages that it knows.
     """
 
     entries: LocalFile
     runs: Sequence[KeptRun]
-    pages: LocalFile | None
     pages_runs: Sequence[KeptRun]
-    pages_base: FullPageMap | None
-    key_object: NeededKey
-    keeps_pages: bool = False
+    pages_count: int
 
 
 def remember_base(repository: Repository, source_id: str, commit: Commit, made: MadeBase) -> None:
-    """Keep this run's entries, manifest runs and page map on this host for the next run.
+    """Keep this run's entries and the runs of manifest and page map on this host for the next run.
 
-    So is the file of the full page map, wherever it is, because it outlives many runs. Repeatable: a file that a first
-    call has moved is there.
+    Repeatable: a file that a first call has moved is there.
     """
     keys = repository.writing_keys()
     name = _key_name(source_id)
-    before = _read_record(repository, source_id) if made.keeps_pages else None
     repository.cache.drop(name)  # first: a half-replaced base must not be readable
-    files = {_ENTRIES: made.entries}
-    if made.pages is not None:
-        files[names.PAGES] = made.pages
-    if not made.keeps_pages:
-        _keep_pages_base(repository, source_id, made)
-    for role, local in files.items():
-        if local.file.exists():
-            repository.cache.put_file(_file_name(source_id, role), local.file)
-    for run in made.runs[1:]:
+    if made.entries.file.exists():
+        repository.cache.put_file(_file_name(source_id, _ENTRIES), made.entries.file)
+    kept = [run for run in (*made.runs[1:], *made.pages_runs) if run.local is not None]
+    for run in kept:
         if run.local is not None and run.local.file.exists():
             repository.cache.put_file(_run_name(source_id, run.ref), run.local.file)
-    _drop_others(repository, source_id, made.runs[1:])
-    locals_ = {role: _encode_local(local) for role, local in files.items()}
-    key_object = asdict(made.pages_base.key_object if made.pages_base else made.key_object)
-    if made.pages_base is not None and not made.keeps_pages:
-        locals_[_PAGES_BASE] = {**asdict(made.pages_base.ref), "key": _encode_key(made.pages_base.key)}
-    if before is not None:
-        kept = {role: one for role, one in before["files"].items() if role in (names.PAGES, _PAGES_BASE)}
-        locals_, key_object = {**locals_, **kept}, before["key_object"]
+    _drop_others(repository, source_id, kept)
     value = {
         "snapshot": commit.snapshot,
         "commit": commit.hash,
         "started_utc": encode_time(commit.started_utc),
-        "files": locals_,
-        "key_object": key_object,
+        "entries": {**asdict(made.entries.ref), "key": _encode_key(made.entries.key)},
         "manifest_runs": [_encode_run(run) for run in made.runs],
         "pages_runs": [_encode_run(run) for run in made.pages_runs],
+        "pages_count": made.pages_count,
     }
     sealed = seal_object(
         encode_canonical(value), secret=keys.index_key, key_id=keys.own,
         salt=repository.clock.random_bytes(32), kind=SealedKind.CACHE, name=name, repository_id=keys.repository_id,
     )  # fmt: skip
     repository.cache.put(name, sealed)
-
-
-def _keep_pages_base(repository: Repository, source_id: str, made: MadeBase) -> None:
-    """Move the full page map to its place, before the page map of this run gets the place that it may have."""
-    if made.pages is None:
-        repository.cache.drop(_file_name(source_id, names.PAGES))
-    if made.pages_base is None:
-        repository.cache.drop(_file_name(source_id, _PAGES_BASE))
-    elif made.pages is not None and made.pages.file.exists():
-        repository.cache.put_file(_file_name(source_id, _PAGES_BASE), made.pages_base.file)
 
 
 def _drop_others(repository: Repository, source_id: str, runs: Sequence[KeptRun]) -> None:
@@ -182,37 +151,28 @@ def _from_disk(repository: Repository, source_id: str) -> BaseSnapshot | None:
     if value is None:
         return None
     try:
-        files = {role: _local(repository, source_id, role, one) for role, one in value["files"].items()}
-        for role, local in files.items():
-            if not is_whole_copy(local.file, local.ref):  # seen now, or it would fail the run half way
-                raise ObjectCorrupt(f"the cached {role} is not what its commit names")
-        manifest = ManifestReader(files[_ENTRIES].open(repository, SealedKind.MANIFEST))
-        pages, pages_base = _open_pages_here(repository, files, NeededKey(**value["key_object"]))
-        started_utc = decode_time(value["started_utc"])
-        runs = _kept_runs(repository, source_id, value["manifest_runs"], files[_ENTRIES])
-        pages_runs = tuple(KeptRun(_decode_ref(one), one["key_id"]) for one in value["pages_runs"])
+        entries = _local(repository, _file_name(source_id, _ENTRIES), value["entries"])
+        manifest = ManifestReader(_open_whole(repository, entries, SealedKind.MANIFEST))
+        pages_runs = tuple(
+            KeptRun(_decode_ref(one), one["key_id"], _local(repository, _run_name(source_id, _decode_ref(one)), one))
+            for one in value["pages_runs"]
+        )
+        files = [_open_whole(repository, run.local, SealedKind.PAGES) for run in pages_runs if run.local is not None]
+        runs = _kept_runs(repository, source_id, value["manifest_runs"], entries)
         return BaseSnapshot(
-            value["snapshot"], value["commit"], started_utc, manifest, pages, pages_base, runs,
-            pages_runs if pages is not None else (),
+            value["snapshot"], value["commit"], decode_time(value["started_utc"]), manifest,
+            PageMap(*files) if files else None, runs, pages_runs, int(value["pages_count"]),
         )  # fmt: skip
     except (Corrupt, Unsupported, KeyError, ValueError, TypeError, OSError):
         repository.cache.drop(_key_name(source_id))
         return None
 
 
-def _open_pages_here(
-    repository: Repository, files: Mapping[str, LocalFile], key_object: NeededKey
-) -> tuple[PageMap | None, FullPageMap | None]:
-    """Return the page map, and the full one: itself or its base. `key_object`: of the full map."""
-    if names.PAGES not in files:
-        return None, None
-    own = files[names.PAGES]
-    full = files.get(_PAGES_BASE, own)
-    full_map = PageMap(full.open(repository, SealedKind.PAGES))
-    pages_base = FullPageMap(full.ref, full.key, key_object, full.file, full_map)
-    if full is own:
-        return full_map, pages_base
-    return PageMap(own.open(repository, SealedKind.PAGES), base=(full_map, full.ref.blake3)), pages_base
+def _open_whole(repository: Repository, local: LocalFile, kind: SealedKind) -> SealedReader:
+    """Open a file of this host that is what its commit names: seen now, or it would fail the run half way."""
+    if not is_whole_copy(local.file, local.ref):
+        raise ObjectCorrupt("a run that this host kept is not what its commit names")
+    return local.open(repository, kind)
 
 
 def _kept_runs(
@@ -235,57 +195,16 @@ def _kept_runs(
 def _from_replicas(
     repository: Repository, source: ObjectSource, commit: CommitHead, *, with_pages: bool
 ) -> BaseSnapshot:
-    needs = read_needs(repository, source, commit)
+    read_needs(repository, source, commit)  # names the data keys
     manifest = open_manifest(repository, source, commit)
-    pages: PageMap | None = None
-    pages_base: FullPageMap | None = None
-    if with_pages and commit.pages is not None:
-        opened = open_pages(repository, source, commit, commit.pages)
-        pages = opened.pages
-        recipients = {one.hex() for one in repository.reading_keys().readable}
-        of_run = [key for key in needs.data_keys if key.key_id == opened.key_id]
-        key_objects = [key for key in of_run if key.recipient in recipients]
-        path = repository.cache.path(opened.ref.name)
-        if path is not None and len(key_objects) == 1:
-            pages_base = FullPageMap(opened.ref, opened.key, key_objects[0], path, opened.full)
-    return BaseSnapshot(commit.snapshot, commit.hash, commit.started_utc, manifest, pages, pages_base)
+    pages = open_pages(repository, source, commit) if with_pages and commit.pages else None
+    return BaseSnapshot(commit.snapshot, commit.hash, commit.started_utc, manifest, pages)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedPages:
-    """The page map of a snapshot, and the full one: itself or its base."""
-
-    pages: PageMap
-    full: PageMap
-    ref: RunRef  # of the full one
-    key: ObjectKey  # of the full one
-    key_id: KeyId  # of the run that made it
-
-
-def open_pages(repository: Repository, source: ObjectSource, commit: CommitHead, ref: RunRef) -> OpenedPages:
-    """Return the page map `ref` of a snapshot, and the full one, each with the data key of the night that wrote it.
-
-    Raises:
-        FarshoreError: No replica has a good copy of both.
-    """
-    file = open_verified(repository, source, ref, SealedKind.PAGES)
-    full = commit.pages_base
-    if full is None:
-        pages = PageMap(file)
-        return OpenedPages(pages, pages, ref, file.key, file.key_id.hex())
-    base_file = open_verified(repository, source, full, SealedKind.PAGES)
-    base = PageMap(base_file)
-    return OpenedPages(PageMap(file, base=(base, full.blake3)), base, full, base_file.key, base_file.key_id.hex())
-
-
-def _encode_local(local: LocalFile) -> dict[str, Any]:
-    return {**asdict(local.ref), "key": _encode_key(local.key)}
-
-
-def _local(repository: Repository, source_id: str, role: str, value: Mapping[str, Any]) -> LocalFile:
-    path = repository.cache.path(_file_name(source_id, role))
+def _local(repository: Repository, name: str, value: Mapping[str, Any]) -> LocalFile:
+    path = repository.cache.path(name)
     if path is None:
-        raise ObjectCorrupt(f"the cached {role} is gone")
+        raise ObjectCorrupt(f"{name} is gone from the cache")
     return LocalFile(_decode_ref(value), _decode_key(value["key"]), path)
 
 

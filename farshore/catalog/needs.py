@@ -55,7 +55,7 @@ def objects_of(head: CommitHead, needs: Needs) -> Iterator[NeededObject]:
 def own_objects(head: CommitHead) -> Iterator[NeededObject]:
     """Yield the runs that a commit names: part of what its snapshot needs, known without the needs.
 
-    The full page map of an earlier snapshot that its own is a difference from is one of them.
+    Those of manifest, page map and needs that earlier snapshots wrote are among them.
     """
     for run in head.all_runs:
         yield NeededObject(run.name, run.bytes, Kind.RUN)

@@ -8,7 +8,7 @@ answered by whichever gives a good copy.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from farshore.format import names
 from farshore.format.choosing import Choice
 from farshore.format.commit import CommitHead, RunRef
 from farshore.format.manifest import ManifestReader
+from farshore.format.page_maps import PageMap
 from farshore.handles import Handle
 from farshore.replicas.object_pieces import check_digest, checked_pieces, hash_pieces, piece_ranges
 from farshore.replicas.repository import Decoded, ObjectSource, Replica, Repository
@@ -34,7 +35,14 @@ def open_manifest(
     A run is downloaded once into the local cache and read from there. Where wanted rows can only be in a
     small part of it, that part and its end are read.
     """
-    return ManifestReader(*(_open_run(repository, source, ref, wanted) for ref in commit.manifest))
+    return ManifestReader(*_open_runs(repository, source, commit.manifest, SealedKind.MANIFEST, wanted))
+
+
+def open_pages(
+    repository: Repository, source: ObjectSource, commit: CommitHead, *, wanted: Choice | None = None
+) -> PageMap:
+    """Return a snapshot's page map, as `open_manifest` its manifest; one without runs knows no page."""
+    return PageMap(*_open_runs(repository, source, commit.pages, SealedKind.PAGES, wanted))
 
 
 def open_verified(repository: Repository, source: ObjectSource, ref: RunRef, kind: SealedKind) -> SealedReader:
@@ -49,12 +57,21 @@ def open_verified(repository: Repository, source: ObjectSource, ref: RunRef, kin
     return open_sealed(repository, fetch_of_file(path), ref, _secret_of(repository, source), kind)
 
 
-def _open_run(repository: Repository, source: ObjectSource, ref: RunRef, wanted: Choice | None) -> SealedReader:
+def _open_runs(
+    repository: Repository, source: ObjectSource, refs: Sequence[RunRef], kind: SealedKind, wanted: Choice | None
+) -> list[SealedReader]:
+    return [_open_run(repository, source, ref, kind, wanted) for ref in refs]
+
+
+def _open_run(
+    repository: Repository, source: ObjectSource, ref: RunRef, kind: SealedKind, wanted: Choice | None
+) -> SealedReader:
     if wanted is not None and ref.bytes > limits.MANIFEST_WHOLE_BYTES_MAX and _cached(repository, ref) is None:
-        far = _open_far(repository, source, ref, SealedKind.MANIFEST)
-        if ManifestReader(far).bytes_within(wanted) <= min(limits.MANIFEST_FEW_BYTES, ref.bytes // 2):
+        far = _open_far(repository, source, ref, kind)
+        opened = ManifestReader(far) if kind is SealedKind.MANIFEST else PageMap(far)
+        if opened.bytes_within(wanted.within) <= min(limits.MANIFEST_FEW_BYTES, ref.bytes // 2):
             return far
-    return open_verified(repository, source, ref, SealedKind.MANIFEST)
+    return open_verified(repository, source, ref, kind)
 
 
 def _open_far(repository: Repository, source: ObjectSource, ref: RunRef, kind: SealedKind) -> SealedReader:

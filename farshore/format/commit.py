@@ -112,22 +112,9 @@ class CommitHead:
         return self.runs[names.NEEDS]
 
     @property
-    def pages(self) -> RunRef | None:
-        """This snapshot's own page map, or None where it has no page-structured files."""
-        found = self._pages()
-        return found[-1] if found else None
-
-    @property
-    def pages_base(self) -> RunRef | None:
-        """The full page map that `pages` is a difference from, or None where `pages` is full."""
-        found = self._pages()
-        return found[0] if len(found) > 1 else None
-
-    def _pages(self) -> tuple[RunRef, ...]:
-        found = self.runs.get(names.PAGES, ())
-        if len(found) > 2:
-            raise FormatTooNew(f"snapshot {self.snapshot} has a page map in {len(found)} runs; this Farshore reads two")
-        return found
+    def pages(self) -> tuple[RunRef, ...]:
+        """The runs of the page map, oldest first; none where it has no page-structured files."""
+        return self.runs.get(names.PAGES, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ batches, so memory does not grow with the number of entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ from farshore.format import choosing, columns, entries
 from farshore.format.assembling import Assembly
 from farshore.format.bounded_parquet import File
 from farshore.format.choosing import Choice
-from farshore.format.manifest_blocks import Block, BlockReader, BlockWriter
 from farshore.format.merged_tables import GONE, merge_tables, without_marks
+from farshore.format.run_blocks import Block, BlockReader, BlockWriter
 from farshore.model import Entry
 
 WHOLE = "whole"
@@ -211,9 +211,9 @@ class ManifestReader:
         """How many groups `tables` yields without a choice, of a manifest in one run."""
         return len(self._groups)
 
-    def bytes_within(self, choice: Choice) -> int:
-        """Return the stored bytes of the blocks of all runs that may have wanted rows."""
-        blocks = (block for run in self._runs for block in run.blocks if choice.within(block.first, block.last))
+    def bytes_within(self, within: Callable[[bytes, bytes], bool]) -> int:
+        """Return the stored bytes of the blocks that may have paths for which `within` (first, last) is true."""
+        blocks = (block for run in self._runs for block in run.blocks if within(block.first, block.last))
         return sum(block.stored_bytes for block in blocks)
 
     def read_group(self, group: int, names: Sequence[str] | None = None) -> pa.Table:

@@ -1,65 +1,75 @@
-"""Page maps as Parquet: full ones, and differences from one full one. docs/reference/format.md, section 5.
+"""Page maps: the hashes of the pages of files, in one or more runs, merged as they are read.
 
-Pure: reads and writes file-like objects it is given. One row holds up to 65,536 pages and is read and put together at
-once, so memory does not grow with the size of a file.
+Pure: reads and writes file-like objects it is given. docs/reference/format.md, section 5. A row has what one run says
+of one slot, which is `PAGE_SLOT_PAGES` pages of a file; so memory holds a block of each run, whatever a file's size.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import struct
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
+from heapq import merge
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from farshore import limits
-from farshore.errors import ObjectCorrupt
-from farshore.format.bounded_parquet import UNREADABLE, BoundedParquet, File
+from farshore.errors import READ_ERRORS, Bug, ObjectCorrupt
+from farshore.format.bounded_parquet import File
+from farshore.format.choosing import sort_key
+from farshore.format.run_blocks import Block, BlockLimits, BlockReader, BlockWriter
 
 Words = npt.NDArray[np.uint64]  # two to a page
 Mask = npt.NDArray[np.bool_]
+Key = tuple[bytes, int]
+Found = TypeVar("Found")
 
-_FULL_SCHEMA = pa.schema([
+SLOT_PAGES = limits.PAGE_SLOT_PAGES
+SCHEMA = pa.schema([
     pa.field("path", pa.binary(), nullable=False),
+    pa.field("slot", pa.int64(), nullable=False),
     pa.field("page_bytes", pa.int32(), nullable=False),
-    pa.field("first_page", pa.int64(), nullable=False),
+    pa.field("whole", pa.bool_(), nullable=False),
+    pa.field("positions", pa.binary(), nullable=False),
     pa.field("hashes", pa.binary(), nullable=False),
+    pa.field("gone", pa.binary(), nullable=False),
 ])  # fmt: skip
-_DIFFERENCE_SCHEMA = pa.schema([
-    *_FULL_SCHEMA,
-    pa.field("kept", pa.int32(), nullable=False),
-    pa.field("told", pa.binary(), nullable=False),
-])  # fmt: skip
-_BASE = b"farshore.base"
-_SPENT = b"farshore.spent"
 _POSITION = np.dtype("<u2")
-_ROW_BYTES = 64  # about the size of a row besides its hashes
-_FIELDS = {"told": "stored_positions"}  # of `PageRow`, where a column has another name
+_SLOT = struct.Struct(">Q")
+_ROW_BYTES = 64  # about the size of a row besides its hashes and positions
+_LIMITS = BlockLimits(rows=limits.MANIFEST_BLOCK_ROWS, plain_bytes=limits.PAGE_MAP_BLOCK_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
-class PageRow:
-    """Consecutive pages of one entry from page `first_page`; `hashes` are 16 bytes for each page that is stored here.
+class PageRow(NamedTuple):
+    """The pages of one slot of a file: pages `slot` * `SLOT_PAGES` and on.
 
-    In a difference, `kept` further pages of the row are as in its base, and `stored_positions` are the positions of the
-    stored ones within the row, two bytes each; empty if all are stored. A row of no pages says that the entry has none.
+    `hashes` are 16 bytes for each page that the row has, at these `positions` within the slot, two bytes each; no
+    positions where they are the first ones. `gone` are positions of pages that older runs may know and the file has
+    no more. Where the row is `whole`, nothing that older runs say of the slot counts.
     """
 
     path: bytes
+    slot: int
     page_bytes: int
-    first_page: int
+    whole: bool
+    positions: bytes
     hashes: bytes
-    kept: int = 0
-    stored_positions: bytes = b""  # the column `told`
+    gone: bytes = b""
 
     @property
     def pages(self) -> int:
-        """How many pages the row spans."""
-        return len(self.hashes) // limits.PAGE_HASH_BYTES + self.kept
+        """How many pages it has hashes of."""
+        return len(self.hashes) // limits.PAGE_HASH_BYTES
+
+
+def key_of(row: PageRow) -> Key:
+    """Return what rows are ordered by."""
+    return sort_key(row.path), row.slot
 
 
 def words_of(hashes: bytes | memoryview) -> Words:
@@ -67,246 +77,297 @@ def words_of(hashes: bytes | memoryview) -> Words:
     return np.frombuffer(hashes, "<u8").reshape(-1, 2)
 
 
-def positions_to_bytes(positions: npt.NDArray[np.int64]) -> bytes:
-    """Return positions within a row as a difference stores them."""
-    return positions.astype(_POSITION).tobytes()
+def absent(path: bytes, slot: int) -> PageRow:
+    """Return the row that says of a slot that the file has no page of it any more."""
+    return PageRow(path, slot, 0, whole=True, positions=b"", hashes=b"")
+
+
+def make_row(path: bytes, slot: int, page_bytes: int, words: Words, stored: Mask, gone: Mask | None) -> PageRow:
+    """Return a row of those of a slot's hashes that are `stored`; it is whole where nothing is said to be `gone`."""
+    positions = np.flatnonzero(stored)
+    first_ones = not len(positions) or int(positions[-1]) == len(positions) - 1
+    return PageRow(
+        path, slot, page_bytes, gone is None, b"" if first_ones else positions.astype(_POSITION).tobytes(),
+        words[stored].tobytes(), b"" if gone is None else np.flatnonzero(gone).astype(_POSITION).tobytes(),
+    )  # fmt: skip
+
+
+def known_pages(row: PageRow) -> tuple[Words, Mask]:
+    """Return the hashes of all pages of a slot, and which of them the row has."""
+    words: Words = np.zeros((SLOT_PAGES, 2), "<u8")
+    known: Mask = np.zeros(SLOT_PAGES, dtype=bool)
+    at = np.frombuffer(row.positions, _POSITION) if row.positions else slice(0, row.pages)
+    words[at] = words_of(row.hashes)
+    known[at] = True
+    return words, known
+
+
+def overlay(older: PageRow, newer: PageRow) -> PageRow:
+    """Return what two runs say of one slot as one row.
+
+    Raises:
+        ObjectCorrupt: They have pages of other sizes.
+    """
+    if newer.whole:
+        return newer
+    if older.page_bytes != newer.page_bytes and older.page_bytes:
+        raise ObjectCorrupt("runs of a page map have pages of other sizes in one slot")
+    words, known = known_pages(older)
+    newer_words, stored = known_pages(newer)
+    words[stored] = newer_words[stored]
+    lost = _mask(newer.gone)
+    known = (known & ~lost) | stored
+    gone = None if older.whole else (lost | _mask(older.gone)) & ~stored
+    return make_row(newer.path, newer.slot, newer.page_bytes, words, known, gone)
+
+
+def merge_rows(runs: Sequence[Iterable[PageRow]], *, all_runs: bool) -> Iterator[PageRow]:
+    """Yield the rows of several runs as one run has them, in order.
+
+    Args:
+        runs: Oldest first.
+        all_runs: The oldest of the map is among them. So all rows are whole, and slots without pages are left out.
+    """
+    for _, rows in groupby(merge(*runs, key=key_of), key_of):
+        row = reduce(overlay, rows)
+        if not all_runs:
+            yield row
+        elif row.hashes:
+            yield row if row.whole else row._replace(whole=True, gone=b"")
 
 
 class PagesWriter:
-    """Writes page rows to a file-like object; the rows of a path together, in page order. One thread.
+    """Writes rows, given in order, to a file-like object. One thread. Memory: a block."""
 
-    Args:
-        base: Of a difference, the hash of the base object as hex; empty for a full map, whose rows keep nothing.
-        spent: Bytes of the earlier differences from this base.
-    """
-
-    def __init__(self, sink: File, *, base: str = "", spent: int = 0) -> None:
-        self._schema = _DIFFERENCE_SCHEMA if base else _FULL_SCHEMA
-        names: list[str] = self._schema.names
-        packed = {name: "none" if name == "hashes" or not base else "zstd" for name in names}
-        self._writer = pq.ParquetWriter(
-            sink, self._schema, compression=packed, use_dictionary=["path", "page_bytes"] if base else False,
-            store_schema=False, write_statistics=False,
-        )  # fmt: skip
-        if base:
-            self._writer.add_key_value_metadata({_BASE: base, _SPENT: str(spent)})
+    def __init__(self, sink: File) -> None:
+        self._blocks = BlockWriter(
+            sink, dictionary_columns=["path", "page_bytes"], key_of=_block_key, block_limits=_LIMITS
+        )
         self._rows: list[PageRow] = []
         self._bytes = 0
+        self._last: Key | None = None
         self.rows = 0
+        self.pages = 0  # with a hash
 
     def add(self, row: PageRow) -> None:
-        """Append one row. Row groups hold about 1 MiB of hashes."""
+        """Append one row."""
+        key = key_of(row)
+        if self._last is not None and key <= self._last:
+            raise Bug("rows of a page map are out of order")
+        size = len(row.hashes) + len(row.positions) + len(row.gone) + _ROW_BYTES
+        if self._bytes + size > _LIMITS.plain_bytes:
+            self._flush()
+        self._last = key
         self._rows.append(row)
+        self._bytes += size
         self.rows += 1
-        self._bytes += len(row.hashes) + len(row.stored_positions) + _ROW_BYTES
-        if self._bytes >= limits.MIB:
+        self.pages += row.pages
+        if len(self._rows) >= _LIMITS.rows:
             self._flush()
 
-    def add_absent(self, path: bytes) -> None:
-        """Say of a difference that the snapshot has no pages of a path that the base has."""
-        self.add(PageRow(path, 0, 0, b""))
-
     def close(self) -> None:
-        """Write what is pending and the Parquet footer. The sink stays open."""
+        """Write what is pending and the index. The sink stays open."""
         self._flush()
-        self._writer.close()
+        self._blocks.close()
 
     def _flush(self) -> None:
         if self._rows:
-            arrays = [
-                pa.array([getattr(row, _FIELDS.get(item.name, item.name)) for row in self._rows], type=item.type)
-                for item in self._schema
-            ]
-            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+            columns = zip(SCHEMA, zip(*self._rows, strict=True), strict=True)
+            self._blocks.write(
+                pa.Table.from_arrays([pa.array(values, item.type) for item, values in columns], schema=SCHEMA)
+            )
         self._rows, self._bytes = [], 0
 
 
 class PageMap:
-    """Page hashes of an earlier snapshot, found by path. One thread; holds the paths and one row group in memory.
+    """The page hashes of a snapshot, from the files of its runs, the oldest first. One thread.
 
-    Args:
-        base: The full map that a difference is based on, and the hash of its object as the commit record gives it.
+    `broken`: something of it could not be read. All that was read until then is right.
 
     Raises:
-        ObjectCorrupt: It is no page map; it is a difference from another map; or, here and from every method, a rule
-            of differences is broken, and nothing that was read may be used.
+        ObjectCorrupt: Here and from every method that reads: a run is damaged, or no page map.
     """
 
-    def __init__(self, file: File, *, base: tuple[PageMap, str] | None = None) -> None:
-        self._rows: dict[bytes, list[tuple[int, int]]] = {}
-        self._group: tuple[int, list[PageRow]] = (-1, [])
-        self.base = base[0] if base else None
-        self._names: list[str] = (_DIFFERENCE_SCHEMA if base else _FULL_SCHEMA).names
-        try:
-            self.bytes: int = file.seek(0, io.SEEK_END)
-            self._file = BoundedParquet(file, label="a page map")
-            metadata: dict[bytes, bytes] = self._file.metadata.metadata or {}
-            if metadata.get(_BASE, b"") != (base[1].encode() if base else b""):
-                raise ObjectCorrupt("a page map has another base than its commit record says")
-            self.spent = int(metadata.get(_SPENT, b"0"))
-            for group in range(self._file.groups):
-                paths = self._file.read(group, ["path"]).column(0).to_pylist()
-                for row, path in enumerate(paths):
-                    self._rows.setdefault(path, []).append((group, row))
-        except UNREADABLE as error:
-            raise ObjectCorrupt(f"a page map is not readable Parquet: {error}") from error
-
-    @property
-    def spent_with_it(self) -> int:
-        """Bytes of all differences from the same full map, this one included; 0 for a full one."""
-        return 0 if self.base is None else self.spent + self.bytes
-
-    @property
-    def own_paths(self) -> Collection[bytes]:
-        """Paths that have rows in this object itself."""
-        return self._rows.keys()
+    def __init__(self, *files: File) -> None:
+        self.files = files
+        self._runs = [_Run(file) for file in files]
+        self.broken = False
 
     def cursor(self, path: bytes, page_bytes: int) -> PageCursor | None:
         """Return the hashes of one file, or None where there are none for pages of this size."""
-        if self.base is not None and path not in self._rows:
-            return self.base.cursor(path, page_bytes)
-        first = next(self.own_rows(path), None)
-        if first is None or not first.pages or first.page_bytes != page_bytes:
-            return None
-        return PageCursor(self.rows(path))
+        cursor = PageCursor(self.rows(path))
+        return cursor if cursor.page_bytes == page_bytes else None
 
     def rows(self, path: bytes) -> Iterator[PageRow]:
-        """Yield what is known of one file as rows of a full map, in page order."""
-        if self.base is None:
-            yield from self.own_rows(path)
-        elif path in self._rows:
-            yield from self._with_base(path, self.base)
-        else:
-            yield from self.base.rows(path)
+        """Yield what is known of one file, in order; every row is whole and has hashes."""
+        yield from self._noted(merge_rows([run.rows_of(path) for run in self._runs], all_runs=True))
 
-    def own_rows(self, path: bytes) -> Iterator[PageRow]:
-        """Yield the rows of one file as this object stores them."""
-        for place in self._rows.get(path, ()):
-            yield self._read(*place)
+    def merged(self, *, all_runs: bool) -> Iterator[PageRow]:
+        """Yield the rows of all files as one run has them, as `merge_rows` says."""
+        yield from self._noted(merge_rows([run.rows() for run in self._runs], all_runs=all_runs))
 
-    def _with_base(self, path: bytes, base: PageMap) -> Iterator[PageRow]:
-        """Yield the rows of a difference, with the hashes that they keep of the base."""
-        below: PageCursor | None = None
-        for row in self.own_rows(path):
-            if not row.kept:
-                if row.pages:
-                    yield row
-                continue
-            below = below or base.cursor(path, row.page_bytes)
-            if below is None:
-                raise ObjectCorrupt("a page map keeps pages that its base does not have")
-            yield _fill_from_base(row, below)
+    def paths(self) -> set[bytes]:
+        """Return all paths that any run names, gone ones among them. Blocks with pages of one file are not read."""
+        return set(self._noted(path for run in self._runs for path in run.paths()))
 
-    def _read(self, group: int, row: int) -> PageRow:
-        if self._group[0] != group:
-            try:
-                table = self._file.read(group, self._names)
-                columns = [table.column(name).to_pylist() for name in self._names]
-            except UNREADABLE as error:
-                raise ObjectCorrupt(f"a page map is damaged in row group {group}: {error}") from error
-            rows = [PageRow(*values) for values in zip(*columns, strict=True)]
-            if self.base is not None:
-                for one in rows:
-                    _check(one)
-            self._group = (group, rows)
-        return self._group[1][row]
+    def bytes_within(self, within: Callable[[bytes, bytes], bool]) -> int:
+        """Return the stored bytes of the blocks that may have paths for which `within` (first, last) is true."""
+        return sum(run.bytes_within(within) for run in self._runs)
+
+    def _noted(self, found: Iterator[Found]) -> Iterator[Found]:
+        try:
+            yield from found
+        except OSError as error:
+            self.broken = True
+            raise ObjectCorrupt(f"a page map cannot be read: {error}") from error
+        except READ_ERRORS:
+            self.broken = True
+            raise
 
 
 class PageCursor:
-    """The page hashes of one file, forwards only."""
+    """The rows of one file, forwards only."""
 
     def __init__(self, rows: Iterable[PageRow]) -> None:
         self._rows = iter(rows)
-        self._first = 0
-        self._hashes = b""
-        self.pages_seen = 0  # of all rows that were reached
+        self._next = next(self._rows, None)
+        self.page_bytes = self._next.page_bytes if self._next else 0  # of its first row; 0 where there is none
+        self._at: tuple[int, Words, Mask] | None = None  # the slot that was read last
+
+    def before(self, slot: int | None) -> Iterator[PageRow]:
+        """Yield and drop the rows of all slots before one, or of all."""
+        while self._next is not None and (slot is None or self._next.slot < slot):
+            row, self._next = self._next, None
+            yield row
+            self._next = next(self._rows, None)
+
+    def pop(self, slot: int) -> PageRow | None:
+        """Return and drop the row of a slot; `before` drops those before it."""
+        if self._next is None or self._next.slot != slot:
+            return None
+        row, self._next = self._next, None
+        self._next = next(self._rows, None)
+        return row
 
     def read(self, first_page: int, count: int) -> bytes:
-        """Return hashes of `count` pages from `first_page`, fewer where the earlier file ended or a hole begins.
-
-        Empty where a hole begins right there. Never goes back.
-        """
+        """Return hashes of `count` pages from `first_page`, up to the first that is not known. Never goes back."""
         parts: list[bytes] = []
         while count > 0:
-            known = len(self._hashes) // limits.PAGE_HASH_BYTES
-            if first_page >= self._first + known:
-                if not self._advance():
-                    break
-                continue
-            if first_page < self._first:
-                break  # a hole was there
-            at = first_page - self._first
-            part = self._hashes[at * limits.PAGE_HASH_BYTES : (at + count) * limits.PAGE_HASH_BYTES]
-            parts.append(part)
-            pages = len(part) // limits.PAGE_HASH_BYTES
-            first_page += pages
-            count -= pages
+            slot, at = divmod(first_page, SLOT_PAGES)
+            words, known = self._slot(slot)
+            wanted = min(count, SLOT_PAGES - at)
+            unknown = np.flatnonzero(~known[at : at + wanted])
+            found = int(unknown[0]) if len(unknown) else wanted
+            parts.append(words[at : at + found].tobytes())
+            if found < wanted:
+                break
+            first_page, count = first_page + found, count - found
         return b"".join(parts)
 
-    def fill(self, first_page: int, count: int) -> tuple[Words, Mask]:
-        """Return the hashes of `count` pages from `first_page`, and which of them are known. Never goes back."""
-        words: Words = np.zeros((count, 2), "<u8")
-        known: Mask = np.zeros(count, dtype=bool)
-        at = 0
-        while at < count:
-            part = words_of(self.read(first_page + at, count - at))
-            words[at : at + len(part)] = part
-            known[at : at + len(part)] = True
-            at += len(part)
-            if self._first <= first_page + at:
-                break  # nothing follows, or all is there
-            at = self._first - first_page
-        return words, known
-
-    def read_or_other(self, first_page: int, after: bytes) -> bytes:
-        """Return hashes of the pages that `after` has hashes of, from `first_page` on; where none is known, another."""
-        count = len(after) // limits.PAGE_HASH_BYTES
-        before = self.read(first_page, count)
-        if len(before) == len(after):
-            return before
-        known_count = len(before) // limits.PAGE_HASH_BYTES
-        words, known = self.fill(first_page + known_count, count - known_count)
-        if not known.any():
-            return before  # the pages behind it count as unknown
-        words[~known] = ~words_of(after)[known_count:][~known]
-        return before + words.tobytes()
-
-    def ended(self) -> bool:
-        """Whether no row follows. The last thing to ask of a cursor."""
-        return not self._advance()
-
-    def _advance(self) -> bool:
-        row = next(self._rows, None)
-        if row is None:
-            return False
-        self._first, self._hashes = row.first_page, row.hashes
-        self.pages_seen += row.pages
-        return True
+    def _slot(self, slot: int) -> tuple[Words, Mask]:
+        if self._at is None or self._at[0] != slot:
+            for _ in self.before(slot):
+                pass
+            row = self.pop(slot)
+            usable = row is not None and row.page_bytes == self.page_bytes
+            self._at = (slot, *known_pages(row if row is not None and usable else absent(b"", slot)))
+        return self._at[1:]
 
 
-def _fill_from_base(row: PageRow, base: PageCursor) -> PageRow:
-    """Return a row of a difference as a row of a full map."""
-    words, known = base.fill(row.first_page, row.pages)
-    stored = np.frombuffer(row.stored_positions, _POSITION)
-    words[stored] = words_of(row.hashes)
-    known[stored] = True
-    if not known.all():
-        raise ObjectCorrupt("a page map keeps pages that its base does not have")
-    return PageRow(row.path, row.page_bytes, row.first_page, words.tobytes())
+class _Run:
+    """One run of a page map. Holds its index and the rows of one block in memory."""
+
+    def __init__(self, file: File) -> None:
+        self._reader = BlockReader(file, SCHEMA, label="a page map")
+        self._lasts = [_parse_key(block.last) for block in self._reader.blocks]
+        self._held: tuple[int, list[PageRow]] = (-1, [])
+
+    def rows(self, start: Key = (b"", 0)) -> Iterator[PageRow]:
+        """Yield the rows from a key on."""
+        last: Key | None = None
+        for number in range(bisect_left(self._lasts, start), len(self._lasts)):
+            for row in self._block(number):
+                key = key_of(row)
+                if last is not None and key <= last:
+                    raise ObjectCorrupt("a page map has rows out of order")
+                last = key
+                if key >= start:
+                    yield row
+
+    def rows_of(self, path: bytes) -> Iterator[PageRow]:
+        """Yield the rows of one file."""
+        for row in self.rows((sort_key(path), 0)):
+            if row.path != path:
+                return
+            yield row
+
+    def paths(self) -> Iterator[bytes]:
+        """Yield every path once for each block that it is in."""
+        for block in self._reader.blocks:
+            first, last = _path_of(block.first), _path_of(block.last)
+            yield from {first} if first == last else set(self._reader.read(block, ["path"]).column(0).to_pylist())
+
+    def bytes_within(self, within: Callable[[bytes, bytes], bool]) -> int:
+        blocks = (one for one in self._reader.blocks if within(_path_of(one.first), _path_of(one.last)))
+        return sum(block.stored_bytes for block in blocks)
+
+    def _block(self, number: int) -> list[PageRow]:
+        if self._held[0] != number:
+            block: Block = self._reader.blocks[number]
+            table = self._reader.read(block, SCHEMA.names)
+            rows = [PageRow(*values) for values in zip(*(one.to_pylist() for one in table.columns), strict=True)]
+            for row in rows:
+                _check(row)
+            if key_of(rows[-1]) != self._lasts[number]:
+                raise ObjectCorrupt("a page map has another block than its index says")
+            self._held = (number, rows)
+        return self._held[1]
+
+
+def _block_key(table: pa.Table, row: int) -> bytes:
+    """Return the first or last key of a block as the index has it."""
+    return bytes(table.column("path")[row].as_py()) + b"\x00" + _SLOT.pack(table.column("slot")[row].as_py())
+
+
+def _parse_key(key: bytes) -> Key:
+    return sort_key(_path_of(key)), int(_SLOT.unpack(key[-_SLOT.size :])[0])
+
+
+def _path_of(key: bytes) -> bytes:
+    path, end = key[: -_SLOT.size - 1], key[-_SLOT.size - 1 :]
+    if len(end) != _SLOT.size + 1 or end[0]:
+        raise ObjectCorrupt("the index of a page map names no path and slot")
+    return path
+
+
+def _mask(positions: bytes) -> Mask:
+    mask: Mask = np.zeros(SLOT_PAGES, dtype=bool)
+    mask[np.frombuffer(positions, _POSITION)] = True
+    return mask
 
 
 def _check(row: PageRow) -> None:
-    """Check one row of a difference against the rules of the format."""
-    whole = len(row.stored_positions) % _POSITION.itemsize == 0
-    stored: Any = np.frombuffer(row.stored_positions, _POSITION) if whole else None
-    hashes, rest = divmod(len(row.hashes), limits.PAGE_HASH_BYTES)
+    """Check one row against the rules of the format."""
+    pages, rest = divmod(len(row.hashes), limits.PAGE_HASH_BYTES)
     sound = (
-        stored is not None
-        and not rest
-        and row.kept >= 0
-        and row.pages <= limits.PAGES_PER_ROW_MAX
-        and len(stored) == (hashes if row.kept else 0)
-        and (not len(stored) or bool((np.diff(stored.astype(np.int64)) > 0).all() and stored[-1] < row.pages))
+        not rest
+        and pages <= SLOT_PAGES
+        and row.slot >= 0
+        and row.page_bytes >= 0
+        and (bool(row.page_bytes) or not pages)
+        and (row.whole or bool(row.page_bytes))
+        and len(row.positions) in (0, pages * _POSITION.itemsize)
+        and not (row.whole and row.gone)
+        and _ascend(row.positions)
+        and _ascend(row.gone)
     )
     if not sound:
-        raise ObjectCorrupt("a row of a page map breaks the rules of differences")
+        raise ObjectCorrupt("a row of a page map breaks the rules of the format")
+
+
+def _ascend(positions: bytes) -> bool:
+    """Whether these are positions within a slot, each once, in order."""
+    if len(positions) % _POSITION.itemsize:
+        return False
+    numbers = np.frombuffer(positions, _POSITION).astype(np.int64)
+    return not len(numbers) or bool((np.diff(numbers) > 0).all() and numbers[-1] < SLOT_PAGES)

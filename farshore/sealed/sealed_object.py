@@ -43,7 +43,7 @@ class SealedKind(IntEnum):
     @property
     def frame_power(self) -> int:
         """The bytes of a frame as a power of two."""
-        return limits.MANIFEST_FRAME_POWER if self is SealedKind.MANIFEST else limits.FRAME_POWER
+        return limits.FRAME_POWER if self is SealedKind.CACHE else limits.MANIFEST_FRAME_POWER
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from forge import Json, Signer, base, canonical, hash_of, seal_to  # type: ignore[import-not-found]
 
-FRAME_POWERS = {1: 15, 2: 20}  # by kind: manifests and page maps
+FRAME_POWERS = {1: 15, 2: 15}  # by kind: manifests and page maps
 XATTRS = pa.list_(pa.struct([("name", pa.binary()), ("value", pa.binary())]))
 COLUMNS = {
     "path": pa.binary(), "display": pa.string(), "kind": pa.string(), "mode": pa.int32(), "uid": pa.int64(),

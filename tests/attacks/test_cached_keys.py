@@ -11,7 +11,6 @@ import pytest
 
 from farshore.access.unlock import CREDENTIAL_FILE
 from farshore.catalog.base_snapshot import MadeBase
-from farshore.catalog.full_page_map import FullPageMap
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.sealed.sealed_object import ObjectKey
 from tests.attacks.world import CONTENT, Victim, attack
@@ -25,7 +24,7 @@ def victim(tmp_path: Path) -> Victim:
     victim.backup()
     (victim.root / "home/letter").write_bytes(CONTENT)
     victim.backup()  # which has compared with what the first one kept
-    assert list((victim.root / victim.host).rglob("previous/*/pages"))
+    assert list((victim.root / victim.host).rglob("previous/*/run-*"))
     return victim
 
 
@@ -43,9 +42,9 @@ def test_the_cache_of_a_write_only_host_opens_no_content(victim: Victim) -> None
 
 
 def test_a_cache_that_keeps_the_data_key_gives_the_last_run(victim: Victim, monkeypatch: pytest.MonkeyPatch) -> None:
-    def kept(publisher: ObjectPublisher, base_map: FullPageMap | None) -> MadeBase:
+    def kept(publisher: ObjectPublisher) -> MadeBase:
         data_key = publisher._data_key  # noqa: SLF001 - what the cache is to be without
-        made = own_base(publisher, base_map)
+        made = own_base(publisher)
         key = ObjectKey(made.entries.key.salt, data_key.secret)
         return replace(made, entries=replace(made.entries, key=key))
 

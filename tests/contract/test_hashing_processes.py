@@ -20,7 +20,6 @@ from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
 from farshore.errors import ToolUnavailable
 from farshore.format.manifest import CHANGING
-from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.backup.pages.hashers import HashedData, PageHashers
@@ -35,6 +34,7 @@ from tests.contract.child_processes import running
 from tests.contract.directory_trees import write_sparse
 from tests.doubles.clock import FixedClock
 from tests.doubles.keys import fixed_keys
+from tests.doubles.page_maps import cursor_of, page_runs, with_all_pages
 from tests.unit.ops.engine import Engine
 
 LATER = FixedClock(datetime.now(UTC) + timedelta(hours=1))  # by then everything has settled
@@ -93,21 +93,20 @@ def read(
 ) -> FileRead:
     """Read the one file of a tree, compared with the state before."""
     reader = ContentReader(keys=KEYS, sizes=CutSizes(), hashers=hashers)
-    previous_pages = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
+    previous_pages = PreviousPages(before.extents, cursor_of(before)) if before else None
     with source_of(path).capture() as capture:
         (item,) = [one for one in capture.items() if one.stat_entry.path == os.fsencode(path.name)]
         result = reader.read(
             item, chunks.emit, previous_pages=lambda: previous_pages, attempts=2, report_bytes=report_bytes, ahead=True
         )
     assert isinstance(result, FileRead)
-    return result
+    return with_all_pages(result, before)
 
 
 def facts(result: FileRead) -> tuple[object, ...]:
     """Return all of a result that reaches the repository."""
     return (
         result.entry, result.content_hash, result.extents, result.bytes_read, result.state, list(result.pages),
-        result.as_base,
     )  # fmt: skip
 
 
@@ -182,8 +181,9 @@ def test_what_changes_while_it_is_read_is_stored_as_it_was_hashed(
     assert content not in (chunks.content(first), path.read_bytes())
     assert chunks.hash_of(result) == result.content_hash
     for row in result.pages:  # a write behind its new end leaves a hole before it, which has no pages
-        start = row.first_page * 4096
-        assert row.hashes == hash_pages(content[start : start + row.pages * 4096], 4096, KEYS.page_key)
+        for first_page, hashes in page_runs(row):
+            start = first_page * 4096
+            assert hashes == hash_pages(content[start : start + len(hashes) // 16 * 4096], 4096, KEYS.page_key)
     if not shrinks:
         assert sum(row.pages for row in result.pages) == 20 * MIB // 4096
         again = read(path, hashers, chunks, before=result)

@@ -11,7 +11,7 @@ import zstandard
 
 from farshore.format.choosing import sort_key
 from farshore.format.manifest import ManifestReader, ManifestRow, marks_of, rows_to_table
-from farshore.format.manifest_blocks import BlockWriter
+from farshore.format.run_blocks import BlockWriter
 from farshore.model import Entry, EntryKind
 
 
@@ -55,10 +55,11 @@ def table_of(run: dict[bytes, ManifestRow | None], *, first: bool = False) -> pa
     return table.take(pa.array([places[path] for path in paths], pa.int64()))
 
 
-def in_one_block(parquet: bytes, rows: int) -> io.BytesIO:
-    """Return a run of which these bytes are the only block."""
+def in_one_block(parquet: bytes, rows: int, first: bytes = b"", last: bytes = b"") -> io.BytesIO:
+    """Return a run of which these bytes are the only block, with these keys in its index."""
     compressor = zstandard.ZstdCompressor()
     block = compressor.compress(parquet)
-    index = struct.pack("<III", rows, len(block), len(parquet)) + bytes(8)
+    index = struct.pack("<III", rows, len(block), len(parquet))
+    index += b"".join(struct.pack("<I", len(key)) + key for key in (first, last))
     stored = compressor.compress(index)
     return io.BytesIO(block + stored + struct.pack("<II4sB3x", len(stored), len(index), b"FSMF", 1))

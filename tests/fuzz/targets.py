@@ -232,15 +232,12 @@ def _manifest(data: bytes) -> object:
 
 def _page_map(data: bytes) -> object:
     pages = PageMap(io.BytesIO(data))
-    return [sum(row.pages for row in pages.own_rows(path)) for path in pages.own_paths]
+    return len(pages.paths()) + sum(row.pages for row in pages.merged(all_runs=True))
 
 
-def _full_page_maps() -> Iterator[bytes]:
+def _page_maps() -> Iterator[bytes]:
     for one in repositories():
-        for payload in one.parquet(SealedKind.PAGES):
-            with suppress(Corrupt):  # a difference, which needs its base
-                PageMap(io.BytesIO(payload))
-                yield payload
+        yield from one.parquet(SealedKind.PAGES)
 
 
 def _sealed(data: bytes) -> object:
@@ -410,7 +407,7 @@ TARGETS: dict[str, Target] = {
     "needs": Target(lambda data: decode_needs(data, "needs"), _needs),
     "lease": Target(_decision, _leases),
     "manifest": Target(_manifest, _parquet(SealedKind.MANIFEST)),
-    "page-map": Target(_page_map, _full_page_maps),
+    "page-map": Target(_page_map, _page_maps),
     "seal": Target(_seal, _seal_samples),
     "audit-file": Target(_audit_file, lambda: _objects(names.AUDIT, ".parquet")),
 }

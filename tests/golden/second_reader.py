@@ -13,7 +13,6 @@ import argparse
 import base64
 import contextlib
 import hmac
-import io
 import json
 import os
 import re
@@ -27,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import zstandard
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
@@ -41,7 +39,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 sys.path.insert(0, str(Path(__file__).parent))  # run by its path, it has no package
 from second_commits import Needs, read_commits, read_needs, unite
-from second_manifest import merged, read_run
+from second_manifest import Pages, merged, read_page_map, read_run
 from second_prune import condemned, decision, forgotten, keeping, verdicts
 from second_trust import Json, Trust, canonical, public_key, read_log, split
 
@@ -257,7 +255,7 @@ def open_segment(keys: Keys, data_key: bytes, segment: Segment, sealed: bytes) -
 def open_object(keys: Keys, secret: bytes, kind: int, name: str, sealed: bytes) -> bytes:
     header, body = sealed[:56], sealed[56:-56]
     require(header == sealed[-56:] and header[:6] == b"FSOB\x01" + bytes([kind]), f"{name} is another")
-    require(header[7] == (15 if kind == 1 else 20), f"{name} has frames of another size")
+    require(header[7] == (20 if kind == 7 else 15), f"{name} has frames of another size")
     frame = (1 << header[7]) + 16
     aead = AESGCM(keys.derive(secret, "object", header[24:]))
     binding = associated(keys.repository, "object", header, name.encode())
@@ -288,29 +286,6 @@ def read_fragment(data: bytes) -> Iterator[Proven]:
 
 
 Chunks = dict[bytes, tuple[str, Chunk]]  # by id: its pack, and its row there
-Pages = dict[bytes, tuple[int, dict[int, bytes]]]  # by path: page size, and the hash of each page
-
-
-def read_pages(payload: bytes, base: Pages | None, base_hash: str) -> Pages:
-    """Return a page map; of a difference, `base` is the full one that it is from."""
-    file = pq.ParquetFile(io.BytesIO(payload))
-    require((file.metadata.metadata or {}).get(b"farshore.base", b"").decode() == base_hash, "a page map's base")
-    found: Pages = {}
-    for row in file.read().to_pylist():
-        path, size, first, kept = row["path"], row["page_bytes"], row["first_page"], row.get("kept", 0)
-        given = [row["hashes"][at : at + 16] for at in range(0, len(row["hashes"]), 16)]
-        count = len(given) + kept
-        places = [one for (one,) in struct.iter_unpack("<H", row["told"])] if kept else list(range(len(given)))
-        require(count <= 65_536 and kept >= 0 and len(places) == len(given), "a row of a page map")
-        require(places == sorted(set(places)) and all(place < count for place in places), "a row's positions")
-        _, pages = found.setdefault(path, (size, {}))
-        if kept:
-            before_size, before = (base or {}).get(path, (0, {}))
-            others = set(range(count)) - set(places)
-            require(before_size == size and all(first + one in before for one in others), "a page that no base has")
-            pages |= {first + one: before[first + one] for one in others}
-        pages |= {first + place: page for place, page in zip(places, given, strict=True)}
-    return {**(base or {}), **found}
 
 
 # --- section 9: reading a repository ---------------------------------------------------------------------------------
@@ -434,11 +409,7 @@ class Reader:
 
     def pages(self, commit: Json) -> Pages:
         """Return a snapshot's page map; empty where it has none."""
-        *bases, own = commit["runs"].get("pages", [None])
-        if own is None:
-            return {}
-        full = read_pages(self.open_run(bases[0], 2), None, "") if bases else None
-        return read_pages(self.open_run(own, 2), full, bases[0]["blake3"] if bases else "")
+        return read_page_map([self.open_run(run, 2) for run in commit["runs"].get("pages", [])])
 
     def restore(self, commit: Json, target: Path) -> None:
         """Restore a snapshot into a directory that does not exist yet."""

@@ -1,7 +1,7 @@
 """The tree of the golden repository `v1-special`: what `v1` has not, each thing that a reader meets seldom.
 
 Device nodes, a socket, setuid files of another owner, attributes of directories, many names of one file, holes at every
-place of a file; a page map as a difference from an earlier one, an incomplete snapshot, and locks.
+place of a file; a page map in three runs, an incomplete snapshot, and locks.
 """
 
 from __future__ import annotations

@@ -239,7 +239,7 @@ def reads_everything(version: Path, target: Path) -> list[str] | None:
     return reader.refused
 
 
-def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
+def test_it_reads_page_maps_in_runs(tmp_path: Path) -> None:
     """As Farshore makes them today; `v1-special` has those of its day."""
     chance = random.Random(5)
     engine = Engine(tmp_path / "engine").initialize()
@@ -262,13 +262,13 @@ def test_it_reads_differences_of_page_maps(tmp_path: Path) -> None:
     private_key = second_reader.read_identity(engine.identity.read_bytes())
     reader = second_reader.open_repository(tmp_path / "replica", private_key=private_key)
     first, second = reader.commits()
-    assert second["runs"]["pages"][0] == first["runs"]["pages"][0]
-    assert len(second["runs"]["pages"]) == 2
+    assert second["runs"]["pages"][:-1] == first["runs"]["pages"]
     second_needs = reader.needs(second)
     assert reader.needs(first).data_keys[0] in second_needs.data_keys
     assert len(reader.pages(second)[b"db"][1]) == 7 << 8, "pages of the hole are left out, all others are there"
-    assert reader.pages(second)[b"small"] == (0, {}), "the file is gone"
-    assert reader.pages(second)[b"still"] == reader.pages(first)[b"still"], "a path without a row is as in the base"
+    assert set(reader.pages(first)) == {b"db", b"small", b"still"}
+    assert set(reader.pages(second)) == {b"db", b"still"}, "the other file is gone"
+    assert reader.pages(second)[b"still"] == reader.pages(first)[b"still"], "a path without a row is as before"
     reader.restore(second, tmp_path / "restored")
     assert (tmp_path / "restored/db").read_bytes() == source.content(b"db")
     assert (tmp_path / "restored/socket").is_socket()

@@ -24,7 +24,7 @@ from farshore.catalog.signed_commits import open_details
 from farshore.chunking.content import ContentCutter, CutSizes
 from farshore.chunking.page_hashes import hash_each
 from farshore.crypto import derive_key
-from farshore.format import decode_signed, names
+from farshore.format import decode_signed, names, page_maps
 from farshore.format import pack as layout
 from farshore.format.approval import Asked
 from farshore.format.commit import Commit, CommitHead, decode_head
@@ -357,7 +357,8 @@ def test_limits_are_those_of_the_code() -> None:
     assert "`sequence` 1 to 2^53 - 1" in limit["commit"]
     assert f"at most {limits.COMMIT_BYTES_MAX // limits.MIB} MiB" in limit["commit"]
     assert f"at most {limits.AUDIT_FILE_BYTES_MAX // limits.MIB} MiB" in limit["audit file"]
-    assert f"at most {limits.PAGES_PER_ROW_MAX:,} pages a row" in PAGE
+    assert f"and on of a file, {limits.PAGE_SLOT_PAGES:,} of them" in PAGE
+    assert f"2,048 rows or {limits.PAGE_MAP_BLOCK_BYTES // limits.KIB} KiB, the key of a row" in PAGE
     assert f"At most {limits.FRAGMENT_PACKS_MAX} packs" in PAGE
 
 
@@ -374,6 +375,7 @@ def test_tables_name_what_the_code_has() -> None:
     assert roles == [names.MANIFEST, names.NEEDS, names.PAGES]
     columns = [name for row in rows_of("column | type") for name in row[0].split(", ")]
     assert columns == SCHEMA.names
+    assert [row[0] for row in rows_of("column of pages")] == page_maps.SCHEMA.names
     assert _fields(Lease) <= set(_named_after("A beat is a signed text"))
     assert _fields(LeaseEnd) <= set(_named_after("An end, `leases/"))
     assert _fields(PlanPart) <= set(_named_after("is a signed text of kind `plan`"))

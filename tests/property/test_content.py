@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farshore.chunking.content import ContentCutter, CutSizes
-from farshore.format.page_maps import PageCursor
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.backup.pages.paged_file import FileRead, PagedFile, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.sealed.content_hash import ContentHash
 from tests.doubles.clock import FixedClock
 from tests.doubles.keys import fixed_keys
+from tests.doubles.page_maps import cursor_of, with_all_pages
 from tests.unit.ops.tree_source import TreeItem, TreeSource
 
 KEYS = fixed_keys(repository_id=b"r" * 16, chunk_key=b"c" * 32, index_key=b"i" * 32)
@@ -140,7 +140,7 @@ def test_any_history_of_a_paged_file_comes_back(states: list[list[bytes | int]],
     before: FileRead | None = None
     for state in states:
         entry = Entry(b"db", EntryKind.FILE, size=len(plain(state)), page_bytes=page_bytes)
-        previous_pages = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
+        previous_pages = PreviousPages(before.extents, cursor_of(before)) if before else None
         paged = PagedFile(
             entry=entry,
             keys=KEYS,
@@ -153,6 +153,6 @@ def test_any_history_of_a_paged_file_comes_back(states: list[list[bytes | int]],
                 paged.feed_hole(piece)
             else:
                 paged.feed(piece)
-        before = paged.finish()
+        before = with_all_pages(paged.finish(), before)
         assert built(before.extents, chunks) == plain(state)
         assert hashed(before.extents, chunks) == before.content_hash

@@ -1,4 +1,4 @@
-"""A page map and the differences from it: whatever the history, two objects tell exactly what a full map would tell."""
+"""Page maps in runs: whatever the history, and whichever are merged, they say exactly what a full map would."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import io
 import random
 from itertools import groupby
 
+import numpy as np
 import pytest
-from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farshore import limits
+from farshore.catalog.next_runs import merge_page_maps
 from farshore.errors import ObjectCorrupt
-from farshore.format.page_maps import PageMap, PageRow, PagesWriter
+from farshore.format.page_maps import SLOT_PAGES, PageMap, PageRow, PagesWriter, known_pages
 from farshore.model import Entry, EntryKind, Extent
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pages.page_rows import PageRows
 from farshore.ops.backup.pages.paged_file import FileRead, PreviousPages
+from tests.doubles.page_maps import in_order
 
-PATHS = (b"a", b"b", b"c/d", b"\xff")
-STEP = 5  # pages told at once
-ROW = 16  # pages of a row, so that rows end often
+PATHS = (b"a", b"b", b"c/d", b"c.d", b"\xff")
+STEP = 5  # pages added at once
 State = dict[bytes, tuple[int, dict[int, bytes]]]  # path -> page size, and hash by page; a hole has none
 
 
@@ -36,12 +36,12 @@ def hashes_of(pages: dict[int, bytes]) -> list[tuple[int, list[bytes]]]:
 
 
 def next_night(chance: random.Random, state: State) -> tuple[State, set[bytes]]:
-    """Return the next state of all files, and which of them did not change."""
+    """Return the next state of all files, and which of them did not change. Some pages are around the end of a slot."""
     after: State = {path: (size, dict(pages)) for path, (size, pages) in state.items()}
     for path in chance.sample(PATHS, chance.randrange(len(PATHS) + 1)):
         size, pages = after.get(path, (512, {}))
-        end = max(pages, default=-1) + 1
-        match chance.choice(["change", "grow", "shrink", "hole", "resize", "vanish", "empty", "rewrite"]):
+        end = max(pages, default=chance.choice([-1, SLOT_PAGES - 9, 3 * SLOT_PAGES - 9])) + 1
+        match chance.choice(["change", "grow", "shrink", "hole", "resize", "vanish", "empty", "rewrite", "far"]):
             case "change":
                 pages.update({page: fresh(chance) for page in pages if chance.random() < 0.2})
             case "grow":
@@ -60,34 +60,36 @@ def next_night(chance: random.Random, state: State) -> tuple[State, set[bytes]]:
                 pages = {}
             case "rewrite":
                 pages = {page: fresh(chance) for page in range(chance.randrange(60))}
+            case "far":
+                far = chance.randrange(5) * SLOT_PAGES
+                pages.update({far + page: fresh(chance) for page in range(chance.randrange(9))})
         after[path] = (size, pages)
     return after, {path for path, (size, pages) in after.items() if state.get(path) == (size, pages)}
 
 
-def read(path: bytes, size: int, pages: dict[int, bytes], previous_pages: PreviousPages | None) -> FileRead:
-    rows = PageRows(
-        path=path,
-        page_bytes=size,
-        step_pages=limits.PAGES_PER_ROW_MAX - ROW,
-        base=previous_pages.base if previous_pages else None,
-    )
+def read(path: bytes, size: int, pages: dict[int, bytes], previous: PreviousPages | None) -> FileRead:
+    rows = PageRows(path=path, page_bytes=size, before=previous.pages if previous else None)
     for first, run in hashes_of(pages):
         for start in range(0, len(run), STEP):
-            rows.add(first + start, b"".join(run[start : start + STEP]))
-        rows.end_row()
-    reported, as_base = rows.finish()
-    return FileRead(Entry(path, EntryKind.FILE, page_bytes=size), b"", [], 0, pages=reported, as_base=as_base)
+            part = b"".join(run[start : start + STEP])
+            before = rows.add(first + start, part)
+            assert len(before) == (len(part) if previous else 0)
+    found = rows.finish()
+    return FileRead(
+        Entry(path, EntryKind.FILE, page_bytes=size), b"", [], 0, pages=found, paged=True, added_pages=rows.added_pages
+    )
 
 
 def state_of(pages: PageMap) -> State:
-    """Return everything a page map reports, row by row; and by cursor, which must be the same."""
+    """Return everything a page map says, row by row; and by cursor, which must be the same."""
     state: State = {}
     for path in PATHS:
         found: dict[int, bytes] = {}
         for row in pages.rows(path):
-            assert (row.kept, row.stored_positions) == (0, b"")
-            run = [row.hashes[at : at + 16] for at in range(0, len(row.hashes), 16)]
-            found.update({row.first_page + at: one for at, one in enumerate(run)})
+            assert row.whole
+            assert not row.gone
+            words, known = known_pages(row)
+            found.update({row.slot * SLOT_PAGES + at: words[at].tobytes() for at in np.flatnonzero(known).tolist()})
             state[path] = (row.page_bytes, found)
         for size in (512, 4096):
             cursor = pages.cursor(path, size)
@@ -95,119 +97,130 @@ def state_of(pages: PageMap) -> State:
                 assert cursor is None
                 continue
             assert cursor is not None
-            words, known = cursor.fill(0, max(found) + 3)
-            assert {page: words[page].tobytes() for page in range(len(known)) if known[page]} == found
+            for first, run in hashes_of(found):
+                assert cursor.read(first, len(run) + 3) == b"".join(run)
     return state
 
 
-@settings(max_examples=150)
-@given(st.integers(0, 1 << 32), st.integers(2, 9), st.booleans())
-def test_any_history_of_differences_tells_what_full_maps_would(seed: int, nights: int, unread: bool) -> None:
+@settings(max_examples=100)
+@given(st.integers(0, 1 << 32), st.integers(2, 9), st.booleans(), st.booleans())
+def test_any_history_of_runs_says_what_full_maps_would(seed: int, nights: int, unread: bool, ordered: bool) -> None:
     chance = random.Random(seed)
     state: State = {}
-    previous: PageMap | None = None
-    base: PageMap | None = None
+    runs: list[io.BytesIO] = []
+    count = 0
     for _ in range(nights):
         state, same = next_night(chance, state)
-        base = base if chance.random() < 0.8 else None
         sink = io.BytesIO()
-        writer = PagesWriter(sink, base="ba5e" if base else "", spent=previous.spent_with_it if previous else 0)
-        keeper = PageMapBuilder(writer=writer, previous=previous, base=base)
-        for path, (size, pages) in state.items():
+        writer = PagesWriter(sink)
+        builder = PageMapBuilder(writer=writer, previous=PageMap(*runs) if runs else None)
+        builder.ordered = ordered
+        for path in in_order(state) if ordered else chance.sample(sorted(state), len(state)):
+            size, pages = state[path]
             if unread and path in same:
-                keeper.keep(path)
+                builder.keep(path)
             else:
-                previous_pages = keeper.previous_pages(
-                    Entry(path, EntryKind.FILE, page_bytes=size), [Extent(b"c" * 32, 0, 1)]
-                )
-                keeper.add(read(path, size, pages, previous_pages))
-        keeper.finish()
+                previous = builder.previous_pages(Entry(path, EntryKind.FILE), [Extent(b"c" * 32, 0, 1)])
+                builder.add(read(path, size, pages, previous))
+        builder.finish()
         writer.close()
-        previous = PageMap(sink, base=(base, "ba5e") if base else None)
-        base = base or previous
-        assert state_of(previous) == {path: (size, pages) for path, (size, pages) in state.items() if pages}
+        count += builder.added_pages
+        if unread and len(same) == len(state) and not runs:
+            assert not writer.rows
+        runs.append(sink)
+        expected = {path: (size, pages) for path, (size, pages) in state.items() if pages}
+        assert state_of(PageMap(*runs)) == expected
+        assert count == sum(len(pages) for _, pages in state.values())
+        if chance.random() < 0.5:
+            kept = chance.randrange(len(runs))
+            merged = io.BytesIO()
+            pages_count = merge_page_maps(runs[kept:], merged, all_runs=not kept)
+            assert kept or pages_count == count
+            runs = [*runs[:kept], merged]
+            assert state_of(PageMap(*runs)) == expected
 
 
-def of_rows(rows: list[PageRow], base: tuple[PageMap, str] | None = None) -> PageMap:
+def of_rows(*rows: PageRow) -> io.BytesIO:
     sink = io.BytesIO()
-    writer = PagesWriter(sink, base=base[1] if base else "")
+    writer = PagesWriter(sink)
     for row in rows:
         writer.add(row)
     writer.close()
-    return PageMap(sink, base=base)
+    return sink
 
 
-FULL = [PageRow(b"a", 512, 10, blake3(b"a").digest(10 * 16)), PageRow(b"b", 512, 0, bytes(32))]
+def row(**fields: object) -> PageRow:
+    values = {"path": b"a", "slot": 0, "page_bytes": 512, "whole": True, "positions": b"", "hashes": b"", "gone": b""}
+    return PageRow(**{**values, **fields})  # type: ignore[arg-type]  # each of its type
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        PageRow(b"a", 512, 10, bytes(16), 1, b"\0\0\0"),
-        PageRow(b"a", 512, 10, bytes(15), 1, b"\0\0"),
-        PageRow(b"a", 512, 10, bytes(16), 1, b"\2\0"),
-        PageRow(b"a", 512, 10, bytes(32), 1, b"\1\0\0\0"),
-        PageRow(b"a", 512, 10, bytes(32), 1, b"\1\0\1\0"),
-        PageRow(b"a", 512, 10, bytes(16), 0, b"\0\0"),
-        PageRow(b"a", 512, 10, bytes(16), -1, b"\0\0"),
-        PageRow(b"a", 512, 10, bytes(16), 65_536, b"\0\0"),
-        PageRow(b"a", 512, 9, b"", 2),
-        PageRow(b"a", 512, 15, b"", 6),
-        PageRow(b"a", 4096, 10, b"", 2),
-        PageRow(b"c", 512, 0, b"", 1),
-    ],
-    ids=str,
-)
-def test_a_difference_that_breaks_a_rule_or_keeps_what_is_not_there_is_damaged(row: PageRow) -> None:
-    with pytest.raises(ObjectCorrupt):
-        list(of_rows([row], (of_rows(FULL), "ba5e")).rows(row.path))
+DAMAGED = {
+    "half a hash": row(hashes=bytes(15)),
+    "more than a slot": row(hashes=bytes(16 * SLOT_PAGES + 16)),
+    "too few positions": row(hashes=bytes(32), positions=b"\0\0"),
+    "not ascending": row(hashes=bytes(32), positions=b"\1\0\0\0"),
+    "twice": row(hashes=bytes(32), positions=b"\1\0\1\0"),
+    "beyond the slot": row(hashes=bytes(16), positions=b"\0\x10"),
+    "half a position": row(hashes=bytes(16), positions=b"\0"),
+    "negative page size": row(slot=-1 & 0x7FFF_FFFF, page_bytes=-1, hashes=bytes(16)),
+    "hashes of no pages": row(page_bytes=0, hashes=bytes(16)),
+    "changes of no pages": row(page_bytes=0, whole=False),
+    "whole with gone": row(gone=b"\1\0"),
+    "gone twice": row(whole=False, gone=b"\1\0\1\0"),
+    "gone beyond the slot": row(whole=False, gone=b"\0\x10"),
+}
 
 
-def test_a_difference_is_read_with_its_own_base_alone() -> None:
-    sink = io.BytesIO()
-    writer = PagesWriter(sink, base="ba5e")
-    writer.close()
-    for base in ((of_rows(FULL), "0the4"), None):
-        with pytest.raises(ObjectCorrupt, match="another base"):
-            PageMap(sink, base=base)
-    with pytest.raises(ObjectCorrupt, match="another base"):
-        PageMap(io.BytesIO(_full_bytes()), base=(of_rows(FULL), "ba5e"))
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_row_that_breaks_a_rule_is_damaged(kind: str) -> None:
+    pages = PageMap(of_rows(DAMAGED[kind]))
+    with pytest.raises(ObjectCorrupt, match="breaks the rules"):
+        list(pages.rows(b"a"))
+    assert pages.broken
 
 
-def _full_bytes() -> bytes:
+def test_pages_of_two_sizes_in_one_slot_are_damaged() -> None:
+    pages = PageMap(of_rows(row(hashes=bytes(32))), of_rows(row(whole=False, page_bytes=4096, hashes=bytes(16))))
+    with pytest.raises(ObjectCorrupt, match="other sizes"):
+        list(pages.rows(b"a"))
+
+
+class Breaking(io.BytesIO):
+    """A file that cannot be read from some moment on."""
+
+    broken: Exception | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.broken:
+            raise self.broken
+        return super().read(size)
+
+
+@pytest.mark.parametrize("error", [ObjectCorrupt("damaged"), OSError(5, "Input/output error")], ids=str)
+@pytest.mark.parametrize("when", ["paths", "read", "gone"])
+def test_a_map_that_cannot_be_read_on_is_known_to_be_broken_and_what_is_written_is_right(
+    error: Exception, when: str
+) -> None:
+    """Nothing that it says of a file that was read is wrong, and the caller knows not to add to its runs."""
+    noise = random.Random(1)
+    slots = [*((b"a", slot) for slot in range(9)), (b"b", 0), *((b"c", slot) for slot in range(9))]  # in three blocks
+    full = [row(path=path, slot=slot, hashes=noise.randbytes(16 * SLOT_PAGES)) for path, slot in slots]
+    file = Breaking(of_rows(*full).getvalue())
+    previous = PageMap(file)
     sink = io.BytesIO()
     writer = PagesWriter(sink)
-    writer.add(FULL[0])
+    if when == "paths":
+        file.broken = error
+    builder = PageMapBuilder(writer=writer, previous=previous)
+    if when == "read":
+        file.broken = error
+    found = builder.previous_pages(Entry(b"a", EntryKind.FILE), [Extent(b"c" * 32, 0, 1)])
+    builder.add(read(b"a", 512, {0: bytes(16), 1: full[0].hashes[16:32]}, found))
+    builder.keep(b"b")
+    file.broken = error
+    builder.finish()
     writer.close()
-    return sink.getvalue()
-
-
-def test_a_map_that_cannot_be_read_on_tells_less_and_nothing_wrong() -> None:
-    """A path whose rows cannot be copied is reported as gone, or the base would speak for it."""
-
-    class Breaking(io.BytesIO):
-        broken = False
-
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.broken:
-                raise ObjectCorrupt("damaged")
-            return super().read(size)
-
-    base = of_rows(FULL)
-    file = Breaking()
-    writer = PagesWriter(file, base="ba5e")
-    writer.add(PageRow(b"a", 512, 10, bytes(16), 9, b"\3\0"))
-    writer.close()
-    previous = PageMap(file, base=(base, "ba5e"))
-    file.broken = True
-    sink = io.BytesIO()
-    writer = PagesWriter(sink, base="ba5e")
-    keeper = PageMapBuilder(writer=writer, previous=previous, base=base)
-    assert keeper.previous_pages(Entry(b"a", EntryKind.FILE, page_bytes=512), [Extent(b"c" * 32, 0, 1)]) is not None
-    for path in (b"a", b"b"):
-        keeper.keep(path)
-    keeper.finish()
-    writer.close()
-    after = PageMap(sink, base=(base, "ba5e"))
-    assert list(after.rows(b"a")) == []
-    assert list(after.rows(b"b")) == FULL[1:]
+    after = state_of(PageMap(sink))
+    assert after[b"a"][1].items() <= {0: bytes(16), 1: full[0].hashes[16:32]}.items()
+    assert set(after) == {b"a"}
+    assert previous.broken

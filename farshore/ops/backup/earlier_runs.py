@@ -13,9 +13,9 @@ import numpy as np
 from farshore.catalog.data_keys import find_key_names, lacking_keys
 from farshore.catalog.inventory import Inventory
 from farshore.catalog.kept_runs import may_be_kept
-from farshore.catalog.manifest_runs import KeptRun
 from farshore.catalog.needs import read_needs_runs
 from farshore.catalog.next_needs import NeedsRun, lacking_needs
+from farshore.catalog.next_runs import KeptRun
 from farshore.errors import CACHED_READ_ERRORS
 from farshore.format import names
 from farshore.format.commit import CommitHead
@@ -47,8 +47,8 @@ def manifest_to_add_to(repository: Repository, run: RunState) -> Sequence[KeptRu
     return _keepable(repository, run, run.base.runs if run.base is not None else ())
 
 
-def pages_to_keep(repository: Repository, run: RunState) -> Sequence[KeptRun]:
-    """Return the runs of the page map of the snapshot before; none where it had none, or a new one is safer."""
+def pages_to_add_to(repository: Repository, run: RunState) -> Sequence[KeptRun]:
+    """Return the runs of the page map of the snapshot before; none where one run of all pages is due or safer."""
     return _keepable(repository, run, run.base.pages_runs if run.base is not None else ())
 
 

@@ -11,10 +11,8 @@ docs/reference/format.md, section 6; tests/models/prune/write.py explores them w
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from farshore.catalog.base_snapshot import BaseSnapshot
 from farshore.errors import FarshoreError
 from farshore.ops.backup.attempt import Attempt
 from farshore.replicas.lease_holder import LeaseHolder, new_lease
@@ -55,10 +53,3 @@ def read_plans(repository: Repository, started: StartedLease) -> None:
     )
     started.failed |= failed
     started.condemned = frozenset().union(*answers.values())
-
-
-def without_condemned_base(base: BaseSnapshot | None, condemned: Collection[str]) -> BaseSnapshot | None:
-    """Return the snapshot to compare with, without a full page map that may go: a new one is written instead."""
-    if base is None or base.pages_base is None or base.pages_base.ref.name not in condemned:
-        return base
-    return replace(base, pages_base=None)

@@ -1,8 +1,8 @@
 """The objects that a run makes, in the order that keeps every listing honest, on their way to the fan-out.
 
-Data key, packs, index fragments after their packs, then a run of the manifest, a page map and a run of needs; of a
-source that did not change none of them. Entries and page map are sealed into spool files on this host, because neither
-their size nor the hash that names them is known before the end.
+Data key, packs, index fragments after their packs, then a run of the manifest, of the page map and of needs; of a
+source that did not change none of them. Runs are sealed into spool files on this host, because neither their size nor
+the hash that names them is known before the end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import limits
@@ -17,17 +18,25 @@ from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.base_snapshot import MadeBase
 from farshore.catalog.data_keys import find_key_names
-from farshore.catalog.full_page_map import FullPageMap
 from farshore.catalog.inventory import Inventory
-from farshore.catalog.manifest_runs import KeptRun, LocalFile, merge_runs, plan_manifest
 from farshore.catalog.next_needs import NeedsRun, plan_needs
+from farshore.catalog.next_runs import (
+    KeptRun,
+    LocalFile,
+    merge_manifests,
+    merge_page_maps,
+    page_map_bytes,
+    plan_runs,
+)
 from farshore.clock import Clock
 from farshore.crypto import recipient_id
-from farshore.errors import ObjectCorrupt
+from farshore.errors import READ_ERRORS, ObjectCorrupt
 from farshore.format import names
+from farshore.format.bounded_parquet import File
 from farshore.format.commit import RunRef
 from farshore.format.fragments import FragmentEntry
 from farshore.format.needs import NeededFragment, NeededKey, NeededPack, Needs, join_needs
+from farshore.format.page_maps import PageMap
 from farshore.host_resources import CACHE, open_new_file
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.repository import Repository
@@ -40,13 +49,27 @@ from farshore.sealed.sealed_object import SealedKind, SealedWriter
 
 CHANGES = "changes"  # a run of what differs from the snapshot before
 _MERGED = "merged"  # that and newer runs of the snapshot before in one
+_MERGED_PAGES = "merged-pages"  # likewise of its page map
 _KINDS = {
     names.MANIFEST: SealedKind.MANIFEST,
     names.PAGES: SealedKind.PAGES,
     CHANGES: SealedKind.MANIFEST,
     _MERGED: SealedKind.MANIFEST,
+    _MERGED_PAGES: SealedKind.PAGES,
 }
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPages:
+    """The rows that a run wrote of its page map: those that differ from the snapshot before.
+
+    `stored`: pages whose hash is in them. `total`: pages of which the snapshot has one, where those before are counted.
+    """
+
+    rows: int
+    stored: int
+    total: int
 
 
 def seal_to_each(keys: KeySet, data_key: DataKey) -> dict[NeededKey, bytes]:
@@ -77,11 +100,10 @@ class ObjectPublisher:
         self._key_sent = False
         self.manifest_runs: tuple[KeptRun, ...] = ()
         self.pages_runs: tuple[KeptRun, ...] = ()
-        self._keeps_pages = False
+        self._pages_count = 0
         self.needs = Needs()
         self.needs_body = b""  # of the run that it sent, empty where it sent none
         self._needs_runs: tuple[RunRef, ...] = ()
-        self.pages_base: FullPageMap | None = None
 
     def send_pack(self, pack: SealedPack) -> None:
         """Send a pack; and when packs are many, or their footers large, the index fragment that names them."""
@@ -97,7 +119,7 @@ class ObjectPublisher:
 
     @contextmanager
     def open_files(self, *, changes: bool) -> Iterator[Mapping[str, SealedWriter]]:
-        """Open the sealed spool files of all entries, of the page map and, where that is asked for, of the changes."""
+        """Open the sealed spool files of all entries, of changed pages and, where asked for, of changed entries."""
         with ExitStack() as stack:
             roles = [names.MANIFEST, names.PAGES, *([CHANGES] if changes else [])]
             yield {role: stack.enter_context(self._sealing(role)) for role in roles}
@@ -124,7 +146,7 @@ class ObjectPublisher:
         self._send_fragment()
         entries = self._sealed[names.MANIFEST]
         changes = self._sealed.get(CHANGES)
-        planned = plan_manifest(
+        planned = plan_runs(
             [run.ref for run in earlier],
             changes_bytes=changes.ref.bytes if changes is not None and changed else 0,
             full_bytes=entries.ref.bytes,
@@ -143,55 +165,80 @@ class ObjectPublisher:
     def _merge(self, repository: Repository, runs: Sequence[LocalFile], changes: LocalFile) -> LocalFile | None:
         try:
             with self._sealing(_MERGED) as sink:
-                merge_runs(repository, [*runs, changes], sink)
+                merge_manifests(repository, [*runs, changes], sink)
         except (ObjectCorrupt, OSError) as trouble:
             _log.warning("runs of the last manifest cannot be merged, so all entries are written: %s", trouble)
             return None
         return self._sealed[_MERGED]
 
-    def finish_pages(self, *, has_pages: bool, pages_base: FullPageMap | None, kept: Sequence[KeptRun]) -> None:
-        """Send the page map where there is one.
+    def finish_pages(
+        self, repository: Repository, before: PageMap | None, earlier: Sequence[KeptRun], changed: ChangedPages
+    ) -> None:
+        """Send a run of the page map where pages changed.
 
         Args:
-            pages_base: The base of a page map that is a difference. The commit names it and needs its data key; it is
-                an object of an earlier run.
-            kept: The page map of the snapshot before, where it is that of this one, too.
+            before: The page map of the snapshot before.
+            earlier: Its runs, where this snapshot may name them again.
+            changed: Its rows.
         """
-        own = self._sealed.pop(names.PAGES)
-        if kept or (not has_pages and pages_base is None):
-            self.pages_runs, self._keeps_pages = tuple(kept), bool(kept)
-            own.file.unlink()
+        changes = self._sealed[names.PAGES]
+        if before is None or before.broken:
+            self._set_pages([], changes if changed.stored else None, changed.stored)
             return
-        self.pages_base = pages_base
-        self._sealed[names.PAGES] = own
-        self.pages_runs = (KeptRun(own.ref, self._data_key.key_id.hex(), own),)
-        if pages_base is not None:
-            self.pages_runs = (KeptRun(pages_base.ref, pages_base.key_object.key_id), *self.pages_runs)
-        self._send_run(names.PAGES, own)
+        planned = plan_runs(
+            [run.ref for run in earlier],
+            changes_bytes=changes.ref.bytes if changed.rows else 0,
+            full_bytes=page_map_bytes(changed.total),
+        )
+        kept = list(earlier[: planned.kept])
+        if not planned.new or (kept and not planned.merged):
+            self._set_pages(kept, changes if planned.new else None, changed.total)
+            return
+        pages = self._merge_pages(repository, before.files[len(kept) :], changes, all_runs=not kept)
+        if pages is None:
+            self._set_pages([], changes if changed.stored else None, changed.stored)
+            return
+        new = self._sealed[_MERGED_PAGES] if kept or pages else None
+        self._set_pages(kept, new, changed.total if kept else pages)
 
-    def made_base(self, base_map: FullPageMap | None) -> MadeBase:
+    def _merge_pages(
+        self, repository: Repository, runs: Sequence[File], changes: LocalFile, *, all_runs: bool
+    ) -> int | None:
+        """Return the pages of the merged run; None where a run cannot be read now, or the spool has no room."""
+        try:
+            with self._sealing(_MERGED_PAGES) as sink:
+                files = [*runs, changes.open(repository, SealedKind.PAGES)]
+                return merge_page_maps(files, sink, all_runs=all_runs)
+        except OSError as error:
+            trouble: Exception = error
+        except READ_ERRORS as error:
+            trouble = error
+        _log.warning("the last page map cannot be merged, so the next backup compares with less: %s", trouble)
+        return None
+
+    def _set_pages(self, kept: list[KeptRun], new: LocalFile | None, pages: int) -> None:
+        if new is not None:
+            kept.append(KeptRun(new.ref, self._data_key.key_id.hex(), new))
+            self._send_run(names.PAGES, new)
+        self.pages_runs, self._pages_count = tuple(kept), pages
+
+    def made_base(self) -> MadeBase:
         """Return what the next run compares with. Each key opens its own object and nothing else.
 
         This host keeps them after the run. With the data key a thief of its disk would read the run's content.
-
-        Args:
-            base_map: The full page map of the snapshot before.
         """
         return MadeBase(
             entries=self._sealed[names.MANIFEST],
             runs=self.manifest_runs,
-            pages=self._sealed.get(names.PAGES),
             pages_runs=self.pages_runs,
-            pages_base=base_map if self._keeps_pages else self.pages_base,
-            key_object=self.key_object,
-            keeps_pages=self._keeps_pages,
+            pages_count=self._pages_count,
         )
 
     @property
     def kept_files(self) -> dict[str, Path]:
         """Files of this host with runs of earlier snapshots that the commit names, by their names."""
-        files = {run.ref.name: run.local.file for run in self.manifest_runs if run.local is not None}
-        return files | ({self.pages_base.ref.name: self.pages_base.file} if self.pages_base is not None else {})
+        runs = (*self.manifest_runs, *self.pages_runs)
+        return {run.ref.name: run.local.file for run in runs if run.local is not None}
 
     @property
     def data_key_id(self) -> str:
@@ -223,8 +270,6 @@ class ObjectPublisher:
         data_keys = find_key_names(repository, at_work, earlier_keys)
         if self._key_sent:
             data_keys += self._sealed_keys
-        if self.pages_base is not None:
-            data_keys.append(self.pages_base.key_object)
         fragments = [*self._fragments, *(NeededFragment(*one) for one in inventory.fragments_of(pack_ids))]
         return join_needs([Needs(tuple(packs), tuple(data_keys), tuple(fragments))])
 

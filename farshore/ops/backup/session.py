@@ -207,7 +207,7 @@ class BackupSession:
         state = self._require_state()
         if self._commit is None:
             raise Bug("a session was audited before it was committed")
-        made = state.publisher.made_base(state.base.pages_base if state.base else None)
+        made = state.publisher.made_base()
         remember_base(self._repository, state.source_id, self._commit, made)
         if state.publisher.needs_body:
             self._repository.cache.put(state.publisher.runs[names.NEEDS][-1].name, state.publisher.needs_body)

@@ -68,10 +68,10 @@ def test_what_this_host_kept_is_compared_with_and_no_replica_is_asked_for_it(
     assert second.counts.bytes_new == 4096, "pages were compared with nothing"
 
 
-@pytest.mark.parametrize("role", [names.MANIFEST, names.PAGES])
-def test_what_was_damaged_on_this_host_is_read_from_a_replica(engine: Engine, source: TreeSource, role: str) -> None:
+@pytest.mark.parametrize("kept_as", ["manifest", "run-*"])
+def test_what_was_damaged_here_is_read_from_a_replica(engine: Engine, source: TreeSource, kept_as: str) -> None:
     engine.backup(source)
-    (kept,) = engine.state_dir.rglob(f"previous/*/{role}")
+    (kept,) = engine.state_dir.rglob(f"previous/*/{kept_as}")
     data = bytearray(kept.read_bytes())
     data[len(data) // 2] ^= 1
     kept.write_bytes(data)

@@ -29,7 +29,7 @@ PAGES = 3000
 LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": timedelta(days=10)}
 AT_EVERY_REPLICA = (names.HEADER, names.SLOTS, names.LOG)  # made with the repository
 NO_PART_OF_A_SNAPSHOT = (names.AUDIT, names.LEASES, names.FRAGMENTS, *AT_EVERY_REPLICA)
-KINDS = ("pack", "data-key", "manifest", "needs", "pages", "pages-base", "commit")
+KINDS = ("pack", "data-key", "manifest", "needs", "pages", "oldest-pages", "commit")
 
 
 @dataclass
@@ -59,7 +59,7 @@ class World:
                 return min(one for one in self.first_put if one.startswith(names.PACKS))
             case "data-key":
                 return min(one for one in self.first_put if one.startswith(names.DATA_KEYS))
-            case "pages-base":
+            case "oldest-pages":
                 return self.engine.object_of(self.first.snapshot_id, names.PAGES)
             case _:
                 return self.engine.object_of(self.second.snapshot_id, kind)
@@ -145,7 +145,7 @@ def test_locks_are_looked_at_for_each_kind(world: World, kind: str) -> None:
     assert (a.replica, a.unlocked) == ("a", 1)
 
 
-@pytest.mark.parametrize("kind", ["pack", "data-key", "pages-base"])
+@pytest.mark.parametrize("kind", ["pack", "data-key", "oldest-pages"])
 def test_a_backup_has_each_reused_kind_locked_for_long_enough(world: World, kind: str) -> None:
     """A lock that ended, and a commit record that promises nothing of it: the next snapshot locks it again."""
     world.engine.settings = {}
@@ -169,7 +169,7 @@ def test_no_lock_that_a_commit_record_promises_is_asked_for_again(world: World) 
     assert [one.locks_extended for one in result.replicas if one.replica == "a"] == [0]
 
 
-@pytest.mark.parametrize("kind", ["pack", "data-key", "pages-base"])
+@pytest.mark.parametrize("kind", ["pack", "data-key", "oldest-pages"])
 def test_a_backup_gives_a_replica_each_reused_kind_that_it_lacks(world: World, kind: str) -> None:
     name = world.reused(kind)
     lost = [name]

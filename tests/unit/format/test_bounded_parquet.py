@@ -103,10 +103,12 @@ def test_every_reader_looks_first() -> None:
     manifest = packed(rows.set_column(at, "extents", repeated(1 << 20, 500)), dictionary_pagesize_limit=1 << 30)
     with pytest.raises(ObjectCorrupt, match="claims"):
         list(ManifestReader(in_one_block(manifest, 500)).rows())
-    columns = {"path": repeated(1 << 20, 200), "page_bytes": pa.array([0] * 200, pa.int32())}
-    columns |= {"first_page": pa.array([0] * 200), "hashes": pa.array([b""] * 200)}
+    columns = {name: pa.array([b""] * 200) for name in ("positions", "hashes", "gone")}
+    columns |= {"slot": pa.array([0] * 200), "page_bytes": pa.array([0] * 200, pa.int32())}
+    columns |= {"path": repeated(1 << 20, 200), "whole": pa.array([True] * 200)}
+    pages = packed(pa.table(columns), dictionary_pagesize_limit=1 << 30)
     with pytest.raises(ObjectCorrupt, match="claims"):
-        PageMap(io.BytesIO(packed(pa.table(columns), dictionary_pagesize_limit=1 << 30)))
+        list(PageMap(in_one_block(pages, 200, b"a\0" + bytes(8), b"b\0" + bytes(8))).merged(all_runs=True))
     runs = packed(pa.table({"operation": repeated(1 << 20, 200)}), dictionary_pagesize_limit=1 << 30)
     readers: list[Callable[[str, bytes], object]] = [partial(claims_in, "runs"), partial(decode_table, "runs")]
     for read in readers:

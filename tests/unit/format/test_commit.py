@@ -87,18 +87,11 @@ def test_its_name_carries_the_hash_of_what_is_stored() -> None:
 
 
 def test_the_runs_of_a_commit() -> None:
-    assert (COMMIT.manifest, COMMIT.needs, COMMIT.pages_base, COMMIT.pages) == ((MANIFEST,), (NEEDS,), BASE, PAGES)
+    assert (COMMIT.manifest, COMMIT.needs, COMMIT.pages) == ((MANIFEST,), (NEEDS,), (BASE, PAGES))
     assert COMMIT.all_runs == (MANIFEST, NEEDS, BASE, PAGES)
-    full = replace(COMMIT, runs={**COMMIT.runs, "pages": (PAGES,)})
-    assert (full.pages_base, full.pages) == (None, PAGES)
     none = replace(COMMIT, runs={"manifest": (MANIFEST,), "needs": (NEEDS,)})
-    assert (none.pages_base, none.pages) == (None, None)
+    assert none.pages == ()
     assert MANIFEST.name == f"runs/{'5' * 64}"
-
-
-def test_more_runs_than_this_version_joins_are_reported_and_not_read_in_part() -> None:
-    with pytest.raises(FormatTooNew, match="3 runs"):
-        _ = replace(COMMIT, runs={**COMMIT.runs, "pages": (BASE, PAGES, MANIFEST)}).pages
 
 
 def test_keys_of_a_later_version_are_ignored_everywhere() -> None:

@@ -22,7 +22,7 @@ from farshore.format.manifest import (
     rows_to_table,
     table_to_rows,
 )
-from farshore.format.manifest_blocks import BlockReader
+from farshore.format.run_blocks import BlockReader
 from farshore.model import Entry, EntryKind
 from tests.doubles.manifests import run_of
 

@@ -233,17 +233,14 @@ class Engine:
             return read_needs(repository, open_reader(repository), snapshot.commit)
 
     def object_of(self, snapshot_id: str, role: str) -> str:
-        """Return the name of a snapshot's commit, manifest, needs, pages, pages-base, or its run's own data-key."""
+        """Return the name of a snapshot's commit, first run of a role, newest or oldest pages, or own data-key."""
         commit = self.commit_of(snapshot_id)
         if role == "commit":
             return commit.name
         if role == "data-key":
             own = [key for key in self.needs_of(snapshot_id).data_keys if key.key_id == commit.data_key]
             return own[0].name
-        base = role == "pages-base"
-        run = commit.pages_base if base else commit.pages if role == names.PAGES else commit.runs[role][0]
-        assert run is not None
-        return run.name
+        return commit.pages[-1].name if role == names.PAGES else commit.runs[role.removeprefix("oldest-")][0].name
 
     # --- looking and hurting, at replicas in memory ------------------------------------------------------------------
 

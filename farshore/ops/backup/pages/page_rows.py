@@ -1,4 +1,4 @@
-"""The rows of one file's page map, made while it is read: of a full map, or as they differ from a base.
+"""The rows by which one file's page map differs from that of the snapshot before, made while it is read.
 
 They wait until the file is known to have held still: a terabyte has four gigabytes of them.
 """
@@ -13,87 +13,107 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from farshore import limits
 from farshore.errors import READ_ERRORS
-from farshore.format.page_maps import PageCursor, PageRow, positions_to_bytes, words_of
+from farshore.format.page_maps import SLOT_PAGES, PageCursor, PageRow, absent, key_of, known_pages, make_row, words_of
 from farshore.handles import Handle
 
-_HEAD = struct.Struct("<qIII")  # first page, pages kept, length of the hashes, length of the positions
+_HEAD = struct.Struct("<qI?IIII")  # slot, page bytes, whole, lengths of path, positions, hashes and gone positions
 
 
 class PageRows:
-    """Makes rows from the hashes of consecutive pages, added in steps of at most `step_pages`. One thread; one use.
+    """Makes rows from the hashes of pages, added in ascending order. One thread; one use.
 
     Args:
-        base: This file's hashes in the base map; without it every hash is written.
+        before: This file's rows in the snapshot before, of whatever page size; without it every hash is written.
         spool: Directory for rows that are too many for memory.
     """
 
     def __init__(
-        self, *, path: bytes, page_bytes: int, step_pages: int, base: PageCursor | None, spool: Path | None = None
+        self, *, path: bytes, page_bytes: int, before: PageCursor | None = None, spool: Path | None = None
     ) -> None:
         self._path = path
         self._page_bytes = page_bytes
-        self._row_pages_max = limits.PAGES_PER_ROW_MAX - step_pages
-        self._base = base
+        self._before = before
         self._rows = RowSpool(spool)
-        self._first = 0
-        self._pages = 0  # of the row at work
-        self._hashes: list[bytes] = []
-        self._stored: list[npt.NDArray[np.int64]] = []
-        self._pages_kept = self._pages_stored = 0  # of the file
+        self._slot = -1
+        self._words, self._known = known_pages(absent(path, 0))
+        self._old: PageRow | None = None  # the row of the slot in the snapshot before
+        self._old_words, self._old_known = known_pages(absent(path, 0))
+        self.added_pages = 0  # more than the snapshot before has of this file
 
-    def add(self, first_page: int, hashes: bytes) -> None:
-        """Add hashes of pages that follow the last ones, unless `end_row` was called between."""
-        if not self._pages:
-            self._first = first_page
+    def add(self, first_page: int, hashes: bytes) -> bytes:
+        """Add hashes of consecutive pages; return those that the pages had before, and others where none is known.
+
+        Nothing is returned where there is nothing to compare with.
+        """
         words = words_of(hashes)
-        changed = np.arange(len(words))
-        if self._base is not None:
-            try:
-                before, known = self._base.fill(first_page, len(words))
-            except READ_ERRORS:
-                self._base = None  # the pages compared so far stay right; from here on every hash is written
-            else:
-                changed = np.flatnonzero(~known | (before != words).any(axis=1))
-                hashes = hashes if len(changed) == len(words) else words[changed].tobytes()
-        self._hashes.append(hashes)
-        self._stored.append(changed + self._pages)
-        self._pages_stored += len(changed)
-        self._pages_kept += len(words) - len(changed)
-        self._pages += len(words)
-        if self._pages > self._row_pages_max:
-            self.end_row()
+        found = np.empty_like(words)
+        done = 0
+        while done < len(words):
+            slot, at = divmod(first_page + done, SLOT_PAGES)
+            if slot != self._slot:
+                self._begin(slot)
+            part = words[done : done + SLOT_PAGES - at]
+            here = slice(at, at + len(part))
+            self._words[here] = part
+            self._known[here] = True
+            found[done : done + len(part)] = np.where(self._old_known[here, None], self._old_words[here], ~part)
+            done += len(part)
+        return found.tobytes() if self._before is not None else b""
 
-    def end_row(self) -> None:
-        """End the current row: the next page does not follow it, or it is full."""
-        if self._pages:
-            stored = np.concatenate(self._stored)
-            kept = self._pages - len(stored)
+    def finish(self) -> RowSpool:
+        """Return the rows; none of a file that has the pages that it had."""
+        self._end()
+        self._drop_before(None)
+        return self._rows
+
+    def _begin(self, slot: int) -> None:
+        self._end()
+        self._drop_before(slot)
+        self._slot = slot
+        self._known[:] = False
+        self._old = self._pop(slot)
+        usable = self._old is not None and self._old.page_bytes == self._page_bytes
+        old = self._old if self._old is not None and usable else absent(self._path, slot)
+        self._old_words, self._old_known = known_pages(old)
+
+    def _end(self) -> None:
+        """Write the row of the slot at work, where it differs."""
+        if self._slot < 0:
+            return
+        known, old = self._known, self._old_known
+        same = known & old & (self._words == self._old_words).all(axis=1)
+        gone = old & ~known
+        self.added_pages += int(known.sum()) - (self._old.pages if self._old is not None else 0)
+        replaced = self._old is not None and self._old.page_bytes != self._page_bytes
+        if (known & ~same).any() or gone.any() or replaced:
             self._rows.add(
-                PageRow(
-                    self._path, self._page_bytes, self._first, b"".join(self._hashes), kept,
-                    positions_to_bytes(stored) if kept else b"",
+                make_row(
+                    self._path, self._slot, self._page_bytes, self._words, known & ~same, gone if same.any() else None
                 )
-            )  # fmt: skip
-        self._hashes, self._stored, self._pages = [], [], 0
+            )
 
-    def finish(self) -> tuple[RowSpool, bool]:
-        """Return the rows, and whether the file has the pages of the base and no others, which needs no rows."""
-        self.end_row()
-        as_base = (
-            self._base is not None
-            and not self._pages_stored
-            and self._base.pages_seen == self._pages_kept
-            and self._base.ended()
-        )
-        return (RowSpool(None), True) if as_base else (self._rows, False)
+    def _drop_before(self, slot: int | None) -> None:
+        """Write that all slots before one that the file had are gone."""
+        try:
+            for row in self._before.before(slot) if self._before is not None else ():
+                self._rows.add(absent(self._path, row.slot))
+                self.added_pages -= row.pages
+        except READ_ERRORS:
+            self._before = None  # the page map is known to be broken; from here on every hash is written
+
+    def _pop(self, slot: int) -> PageRow | None:
+        try:
+            return self._before.pop(slot) if self._before is not None else None
+        except READ_ERRORS:
+            self._before = None
+            return None
 
 
 class RowSpool:
-    """Rows of one path and page size, in the order added: in memory, and past a limit in an unnamed file.
+    """Rows, in the order added: in memory, and past a limit in an unnamed file.
 
     One thread. Its disk space is free again once nobody holds it.
 
@@ -108,26 +128,35 @@ class RowSpool:
         self._file: Handle | None = None
         self._file_bytes = 0
         self._count = 0
-        self._like: PageRow | None = None
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[PageRow]:
         at = 0
-        while self._file is not None and self._like is not None and at < self._file_bytes:
-            first, kept, hashes, positions = _HEAD.unpack(os.pread(self._file.fd, _HEAD.size, at))
-            body = os.pread(self._file.fd, hashes + positions, at + _HEAD.size)
-            yield PageRow(self._like.path, self._like.page_bytes, first, body[:hashes], kept, body[hashes:])
-            at += _HEAD.size + hashes + positions
+        while self._file is not None and at < self._file_bytes:
+            row, at = _read_row(self._file, at)
+            yield row
         yield from self._unwritten
+
+    def in_order(self) -> Iterator[PageRow]:
+        """Yield the rows in the order of page maps. Memory: a path and a number for each."""
+        places: list[tuple[tuple[bytes, int], int]] = []
+        at = 0
+        while self._file is not None and at < self._file_bytes:
+            start = at
+            row, at = _read_row(self._file, at)
+            places.append((key_of(row), start))
+        in_memory = {key_of(row): row for row in self._unwritten}
+        places += [(key, -1) for key in in_memory]
+        for key, start in sorted(places):
+            yield _read_row(self._file, start)[0] if self._file is not None and start >= 0 else in_memory[key]
 
     def add(self, row: PageRow) -> None:
         """Add one row."""
-        self._like = self._like or row
         self._count += 1
         self._unwritten.append(row)
-        self._unwritten_bytes += len(row.hashes) + len(row.stored_positions)
+        self._unwritten_bytes += _bytes_of(row)
         if self._unwritten_bytes >= limits.SPOOL_MEMORY_BYTES and self._place is not None:
             try:
                 self._flush(self._place)
@@ -141,14 +170,27 @@ class RowSpool:
             Path(name).unlink()
         while self._unwritten:
             row = self._unwritten[0]
-            data = (
-                _HEAD.pack(row.first_page, row.kept, len(row.hashes), len(row.stored_positions))
-                + row.hashes
-                + row.stored_positions
-            )
+            parts = (row.path, row.positions, row.hashes, row.gone)
+            data = _HEAD.pack(row.slot, row.page_bytes, row.whole, *map(len, parts)) + b"".join(parts)
             written = 0
             while written < len(data):
                 written += os.pwrite(self._file.fd, data[written:], self._file_bytes + written)
             self._file_bytes += len(data)  # of whole rows alone
-            self._unwritten_bytes -= len(row.hashes) + len(row.stored_positions)
+            self._unwritten_bytes -= _bytes_of(row)
             self._unwritten.popleft()
+
+
+def _bytes_of(row: PageRow) -> int:
+    return _HEAD.size + len(row.path) + len(row.positions) + len(row.hashes) + len(row.gone)
+
+
+def _read_row(file: Handle, at: int) -> tuple[PageRow, int]:
+    """Return the row at an offset, and the offset behind it."""
+    slot, page_bytes, whole, *lengths = _HEAD.unpack(os.pread(file.fd, _HEAD.size, at))
+    body = memoryview(os.pread(file.fd, sum(lengths), at + _HEAD.size))
+    parts: list[bytes] = []
+    for length in lengths:
+        parts.append(bytes(body[:length]))
+        body = body[length:]
+    path, positions, hashes, gone = parts
+    return PageRow(path, slot, page_bytes, whole, positions, hashes, gone), at + _HEAD.size + sum(lengths)

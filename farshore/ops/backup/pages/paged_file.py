@@ -15,7 +15,6 @@ from farshore import limits
 from farshore.chunking import pages
 from farshore.chunking.gaps import Gap, Part, cut_block, largest
 from farshore.chunking.page_hashes import HASH_BYTES, hash_pages
-from farshore.errors import READ_ERRORS
 from farshore.format.manifest import WHOLE
 from farshore.format.page_maps import PageCursor, PageRow
 from farshore.model import HOLE, ChunkId, Entry, Extent
@@ -28,22 +27,18 @@ Emit = Callable[[ChunkId, bytes | memoryview], None]
 
 @dataclass(frozen=True, slots=True)
 class PreviousPages:
-    """The pages of one file in earlier snapshots.
-
-    `extents` and `pages` are of the previous snapshot; `base` are its hashes in the base map.
-    """
+    """The pages of one file in the snapshot before, and its extents: none where chunks of them are not stored."""
 
     extents: Sequence[Extent]
     pages: PageCursor
-    base: PageCursor | None = None
 
 
 @dataclass(slots=True)
 class FileRead:
     """One file as it was read.
 
-    `pages` are the rows of its page map: none for a file cut by content, for one of holes alone, and for one that is
-    `as_base`, whose page map is that of the base.
+    `pages` are the rows by which its page map differs from that of the snapshot before, and `added_pages` how many more
+    it has. A file that is not `paged` was cut by content, and has none.
     """
 
     entry: Entry
@@ -52,7 +47,8 @@ class FileRead:
     bytes_read: int
     state: str = WHOLE
     pages: RowSpool | Sequence[PageRow] = ()
-    as_base: bool = False
+    paged: bool = False
+    added_pages: int = 0
 
 
 class PagedFile:
@@ -76,13 +72,11 @@ class PagedFile:
         self._block = block_bytes
         self._keys = keys
         self._emit = emit
-        self._previous_pages = previous_pages
-        self._cursor = pages.ExtentCursor(previous_pages.extents) if previous_pages else None
+        self._cursor = pages.ExtentCursor(previous_pages.extents) if previous_pages and previous_pages.extents else None
         self._whole = ContentHash()
         self._pending = bytearray()  # with zeros where a hole is
         self._gaps: list[Gap] = []  # those holes
         self._at = 0  # file offset of the next block
-        self._next_page = 0  # behind the last one whose hash was kept
         self._parts: list[
             Extent | tuple[int, int, int]
         ] = []  # extents, or (gathered chunk, offset, length) not yet sealed
@@ -90,8 +84,8 @@ class PagedFile:
         self._gathered_bytes = 0
         self._chunk_ids: list[ChunkId] = []
         self._rows = PageRows(
-            path=entry.path, page_bytes=self._page, step_pages=-(-block_bytes // self._page),
-            base=previous_pages.base if previous_pages else None, spool=spool,
+            path=entry.path, page_bytes=self._page, before=previous_pages.pages if previous_pages else None,
+            spool=spool,
         )  # fmt: skip
         self._bytes_read = 0
 
@@ -140,12 +134,15 @@ class PagedFile:
         if self._pending:
             self._add_pending()
         self._flush_gathered()
-        rows, as_base = self._rows.finish()
+        rows = self._rows.finish()
         extents: list[Extent] = []
         for part in self._parts:
             extent = part if isinstance(part, Extent) else Extent(self._chunk_ids[part[0]], part[1], part[2])
             pages.append_extent(extents, extent)
-        return FileRead(self._entry, self._whole.digest(), extents, self._bytes_read, pages=rows, as_base=as_base)
+        return FileRead(
+            self._entry, self._whole.digest(), extents, self._bytes_read, pages=rows, paged=True,
+            added_pages=self._rows.added_pages,
+        )  # fmt: skip
 
     def _add_pending(self) -> None:
         block, gaps = bytes(self._pending), largest(self._gaps, limits.PAGE_HOLES_PER_BLOCK_MAX)
@@ -161,10 +158,9 @@ class PagedFile:
         hashes = hashes or hash_pages(block, self._page, self._keys.page_key)
         start, end = self._at, self._at + len(block)
         first = start // self._page
-        self._add_hashes(first, hashes)
+        before = self._rows.add(first, hashes)
         self._at = end
-        if self._previous_pages and self._cursor:
-            before = self._hashes_before(self._previous_pages.pages, first, hashes)
+        if self._cursor:
             old = self._cursor.read(start, end)
             spliced = self._splice(block, pages.changed_runs(before, hashes), old)
             if spliced is not None:
@@ -189,25 +185,10 @@ class PagedFile:
         """Add whole pages from a byte of the file on; return parts for them, or None where all are new."""
         hashes = hash_pages(data, self._page, self._keys.page_key)
         first = start // self._page
-        self._add_hashes(first, hashes)
-        if not (self._previous_pages and self._cursor):
+        before = self._rows.add(first, hashes)
+        if not self._cursor:
             return None
-        before = self._hashes_before(self._previous_pages.pages, first, hashes)
         return self._splice(data, pages.changed_runs(before, hashes), self._cursor.read(start, start + len(data)))
-
-    def _add_hashes(self, first: int, hashes: bytes) -> None:
-        """Keep the hashes of pages. Bytes between them and the last ones share a page with a hole, or are one."""
-        if first != self._next_page:
-            self._rows.end_row()
-        self._rows.add(first, hashes)
-        self._next_page = first + len(hashes) // HASH_BYTES
-
-    def _hashes_before(self, previous_pages: PageCursor, first: int, hashes: bytes) -> bytes:
-        try:
-            return previous_pages.read_or_other(first, hashes)
-        except READ_ERRORS:
-            self._previous_pages = None  # a page map that cannot be read on costs comparison and nothing else
-            return b""
 
     def _splice(
         self, block: memoryview, runs: list[tuple[int, int, bool]], old: list[Extent]

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from farshore import limits
 from farshore.audit.rows import ObjectKind
 from farshore.catalog.compare import PreviousManifest, cut_paths
-from farshore.catalog.full_page_map import choose_pages_base
 from farshore.catalog.manifest_changes import ManifestChanges
 from farshore.format import names
 from farshore.format.manifest import ManifestWriter
 from farshore.format.page_maps import PagesWriter
 from farshore.index import ChunkIndex
 from farshore.model import Problem, SnapshotCounts
-from farshore.ops.backup.earlier_runs import manifest_to_add_to, needs_to_add_to, pages_to_keep
+from farshore.ops.backup.earlier_runs import manifest_to_add_to, needs_to_add_to, pages_to_add_to
 from farshore.ops.backup.pages.hashers import PageHashers
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pipeline.pack_chunks import ChunkPacker
@@ -26,7 +25,7 @@ from farshore.ops.backup.pipeline.readers import Readers
 from farshore.ops.backup.pipeline.reading_protocol import ReaderSetup
 from farshore.ops.backup.pipeline.snapshot_writer import SnapshotWriter
 from farshore.ops.backup.prepare import RunState, require_quorum
-from farshore.ops.backup.publish import CHANGES
+from farshore.ops.backup.publish import CHANGES, ChangedPages
 from farshore.ops.backup.recognize import check_marks
 from farshore.replicas.repository import Repository
 from farshore.results import ProgressCallback
@@ -71,18 +70,14 @@ def seal_source(
     """
     keys = repository.writing_keys()
     previous_pages = run.base.pages if run.base else None
-    pages_base = choose_pages_base(repository, previous_pages, run.base.pages_base if run.base else None)
     earlier = manifest_to_add_to(repository, run)
     packer = _start_packer(repository, run)
     try:
         with run.publisher.open_files(changes=bool(earlier)) as files:
             manifest = ManifestWriter(files[names.MANIFEST])
             changes = _changes(run, files) if earlier else None
-            page_map = PagesWriter(
-                files[names.PAGES],
-                base=pages_base.ref.blake3 if pages_base else "",
-                spent=previous_pages.spent_with_it if previous_pages else 0,
-            )
+            page_rows = PagesWriter(files[names.PAGES])
+            page_map = PageMapBuilder(writer=page_rows, previous=previous_pages, spool=run.publisher.spool)
             hashers = PageHashers(page_key=keys.page_key, processes=processes_that_pay(limits.HASHING_PROCESSES_MAX))
             with source.capture() as capture, closing(hashers):
                 marks = _recognize(source, capture, run, accept_new=accept_new)
@@ -91,9 +86,7 @@ def seal_source(
                     packer=packer,
                     manifest=manifest,
                     changes=changes,
-                    pages=PageMapBuilder(
-                        writer=page_map, previous=previous_pages, base=pages_base.pages if pages_base else None
-                    ),
+                    pages=page_map,
                     previous=_previous(run, run.inventory.index),
                     entries_before=run.entries_before,
                     progress=progress,
@@ -104,7 +97,7 @@ def seal_source(
                 facts = writer.run(capture, allow_empty=allow_empty, listings=_start_walkers(repository, run, capture))
                 notes = tuple(capture.notes()) if isinstance(capture, NotingCapture) else ()
             manifest.close()
-            page_map.close()
+            page_rows.close()
             if changes is not None:
                 changes.close()
         packer.finish()
@@ -112,8 +105,12 @@ def seal_source(
         packer.close()
     changed = changes is None or changes.rows > 0
     run.publisher.finish_manifest(repository, earlier, changed=changed)
-    kept = () if changed else pages_to_keep(repository, run)
-    run.publisher.finish_pages(has_pages=page_map.rows > 0, pages_base=pages_base, kept=kept)
+    run.publisher.finish_pages(
+        repository,
+        previous_pages,
+        pages_to_add_to(repository, run),
+        ChangedPages(page_rows.rows, page_rows.pages, page_map.added_pages + (run.base.pages_count if run.base else 0)),
+    )
     needed = run.publisher.exact_needs(repository, run.inventory, packer.reused_packs())
     run.publisher.write_needs(needed, needs_to_add_to(repository, run, needed))
     made = run.publisher.made

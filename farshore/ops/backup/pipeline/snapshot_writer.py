@@ -83,7 +83,7 @@ class SnapshotWriter:
             SourceMissing: Nothing of the source is kept, and nobody allowed that.
             SourceCorrupt, SourceUnavailable: The source as a whole failed; there is no snapshot.
         """
-        self._rows.ordered = capture.ordered
+        self._rows.ordered = self._pages.ordered = capture.ordered
         self._read_ahead = not capture.sequential
         try:
             if listings is not None and self._previous is not None:
@@ -245,7 +245,7 @@ class SnapshotWriter:
         if isinstance(result, ManifestRow):
             self._rows.add(result)
             return
-        if result.pages or result.as_base:
+        if result.paged:
             self._packer.reuse_ids({extent.chunk for extent in result.extents})
             self._pages.add(result)
         if result.state != "whole":

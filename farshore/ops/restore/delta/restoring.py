@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from farshore.catalog.base_snapshot import open_pages
 from farshore.catalog.data_keys import reading_keys_of
 from farshore.catalog.selection import Selection
+from farshore.catalog.verified_objects import open_pages
 from farshore.clock import Clock
 from farshore.errors import CACHED_READ_ERRORS, PathsClash, TargetFailed
 from farshore.format.choosing import sort_key
@@ -260,9 +260,7 @@ def _tables(manifest: ManifestReader, selection: Selection, privileges: Privileg
 
 def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> PageMap | None:
     """Return the page map of a snapshot; None where there is none that can be read, and chunks are compared instead."""
-    if commit.pages is None:
-        return None
     try:
-        return open_pages(repository, reader, commit, commit.pages).pages
+        return open_pages(repository, reader, commit) if commit.pages else None
     except CACHED_READ_ERRORS:
         return None

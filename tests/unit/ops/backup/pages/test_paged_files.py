@@ -12,12 +12,13 @@ from blake3 import blake3
 from farshore import limits
 from farshore.chunking.content import CutSizes
 from farshore.chunking.page_hashes import hash_pages
-from farshore.format.page_maps import PageCursor, PageRow
+from farshore.format.page_maps import SLOT_PAGES, PageRow
 from farshore.model import HOLE, Entry, EntryKind, Extent
 from farshore.ops.backup.pages.paged_file import FileRead, PagedFile, PreviousPages
 from farshore.ops.backup.pipeline.read_file import ContentReader
 from farshore.sealed.content_hash import ContentHash
 from tests.doubles.keys import fixed_keys
+from tests.doubles.page_maps import cursor_of, page_runs, with_all_pages
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.tree_source import TreeSource, blocks
 
@@ -58,7 +59,7 @@ def read(
     """Store one state of a file, compared with the state before."""
     size = sum(piece if isinstance(piece, int) else len(piece) for piece in pieces)
     entry = Entry(b"db", EntryKind.FILE, size=size, page_bytes=page)
-    previous_pages = PreviousPages(before.extents, PageCursor(iter(before.pages))) if before else None
+    previous_pages = PreviousPages(before.extents, cursor_of(before)) if before else None
     paged = PagedFile(entry=entry, keys=KEYS, block_bytes=BLOCK, emit=chunks.emit, previous_pages=previous_pages)
     for piece in pieces:
         if isinstance(piece, int):
@@ -66,7 +67,7 @@ def read(
         else:
             for start in range(0, len(piece), 777_777):
                 paged.feed(piece[start : start + 777_777])
-    result = paged.finish()
+    result = with_all_pages(paged.finish(), before)
     plain = b"".join(bytes(piece) if isinstance(piece, int) else piece for piece in pieces)
     assert chunks.content(result.extents) == plain
     assert holes_of(result.extents) == holes_of(pieces)
@@ -95,11 +96,11 @@ def holes_of(pieces: Sequence[bytes | int | Extent]) -> list[tuple[int, int]]:
 def _check_pages(result: FileRead, plain: bytes, page: int) -> None:
     """The page map reports every page of which no part is in a hole, and no other."""
     covered = set()
-    for row in result.pages:
-        count = len(row.hashes) // 16
-        start = row.first_page * page
-        assert row.hashes == hash_pages(plain[start : start + count * page], page, KEYS.page_key)
-        covered |= set(range(row.first_page, row.first_page + count))
+    for first, hashes in (run for row in result.pages for run in page_runs(row)):
+        count = len(hashes) // 16
+        start = first * page
+        assert hashes == hash_pages(plain[start : start + count * page], page, KEYS.page_key)
+        covered |= set(range(first, first + count))
     at, holes = 0, set()
     for extent in result.extents:
         if extent.chunk == HOLE:
@@ -306,10 +307,10 @@ def test_a_page_map_that_claims_more_than_the_extents_hold_is_not_believed() -> 
 def test_page_rows_hold_at_most_so_many_pages() -> None:
     chunks = Chunks()
     result = read(chunks, [random.Random(11).randbytes(MIB) * 34], page=512)
-    counts = [len(row.hashes) // 16 for row in result.pages]
-    assert max(counts) <= limits.PAGES_PER_ROW_MAX
+    counts = [row.pages for row in result.pages]
+    assert max(counts) <= SLOT_PAGES
     assert sum(counts) == 34 * MIB // 512
-    assert len(counts) == 2
+    assert len(counts) == 17
     changed = read(chunks, [random.Random(11).randbytes(MIB) * 33 + bytes(MIB)], page=512, before=result)
     assert changed.extents[:33] == result.extents[:33] or len(changed.extents) < len(result.extents)
 
@@ -318,7 +319,8 @@ def test_a_row_is_reported_as_the_format_says() -> None:
     chunks = Chunks()
     data = random.Random(12).randbytes(10_000)
     result = read(chunks, [data], page=4096)
-    assert list(result.pages) == [PageRow(b"db", 4096, 0, hash_pages(data, 4096, KEYS.page_key))]
+    pages = hash_pages(data, 4096, KEYS.page_key)
+    assert list(result.pages) == [PageRow(b"db", 0, 4096, whole=True, positions=b"", hashes=pages)]
 
 
 @pytest.mark.parametrize("page", [512, 8192, 16384])
