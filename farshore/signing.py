@@ -55,6 +55,7 @@ class SignedKind(StrEnum):
     PLAN = "plan"
     TOMBSTONE = "tombstone"
     UNTOMBSTONE = "untombstone"
+    TOMBSTONE_SET = "tombstone-set"
     APPROVAL = "approval"
     MOVE = "move"
     VERDICT = "verdict"
@@ -75,6 +76,7 @@ SUITES = {
     SignedKind.PLAN: SignatureSuite.HYBRID,
     SignedKind.TOMBSTONE: SignatureSuite.HYBRID,
     SignedKind.UNTOMBSTONE: SignatureSuite.HYBRID,
+    SignedKind.TOMBSTONE_SET: SignatureSuite.HYBRID,
     SignedKind.APPROVAL: SignatureSuite.HYBRID,
     SignedKind.MOVE: SignatureSuite.HYBRID,
     SignedKind.VERDICT: SignatureSuite.HYBRID,

@@ -164,14 +164,14 @@ def _note_heads(
     note_heads(repository, memory, found, source_id=source_id, present=present, forgotten=forgotten)
 
 
-def _forgotten(repository: Repository, listed: Mapping[str, Iterable[str]]) -> frozenset[str]:
+def _forgotten(repository: Repository, listed: Mapping[str, Collection[str]]) -> frozenset[str]:
     """Return the hashes of commits that tombstones forget, among the names that replicas list below `forgotten/`."""
-    tombstones = {replica: [name for name in found if names.parse_tombstone(name)] for replica, found in listed.items()}
-    if not any(tombstones.values()):
+    if not any(listed.values()):
         return frozenset()
     from farshore.catalog.signed_objects import holders_of
-    from farshore.catalog.tombstones import forgotten_among
+    from farshore.catalog.tombstones import forgotten_among, is_tombstone
 
+    tombstones = {replica: [name for name in found if is_tombstone(name)] for replica, found in listed.items()}
     return forgotten_among(repository, holders_of(tombstones))
 
 

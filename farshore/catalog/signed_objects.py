@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from farshore import limits
-from farshore.errors import READ_ERRORS
+from farshore.errors import (
+    READ_ERRORS,
+    Corrupt,
+    FarshoreError,
+    NotFound,
+    ObjectCorrupt,
+    StateUnknown,
+    StoreUnavailable,
+)
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.replicas.remembered import remember, remembered
@@ -26,6 +34,8 @@ def read_counting(
     judge: Callable[[str, bytes], Judged | None],
     *,
     memory: str,
+    unknown_max: int = limits.UNKNOWN_SIGNED_MAX,
+    unread: dict[str, FarshoreError] | None = None,
 ) -> dict[str, Judged]:
     """Return by name the objects that count; those that were read before are first, so that none can crowd them out.
 
@@ -33,17 +43,23 @@ def read_counting(
         holders: Names, and the replicas that list each.
         judge: Returns an object by its name and bytes, or None where it counts for nothing.
         memory: Where the cache keeps the names of those.
+        unknown_max: How many of those are read at once, or twice those that count.
+        unread: Filled with the reason why others were not read, by name: `NotFound` where no replica has one any more,
+            and `StateUnknown` where too many before it counted for nothing.
     """
     head = repository.trust.head
     memory = f"{memory}/{head.hash if head else ''}"
     void = remembered(repository.cache, memory)
     found: dict[str, Judged] = {}
     refused: set[str] = set()
+    unread = {} if unread is None else unread
     for name in sorted(holders.keys() - void, key=lambda one: (repository.cache.path(one) is None, one)):
-        if len(refused) > max(limits.UNKNOWN_SIGNED_MAX, 2 * len(found)):
-            break  # the others are read by the next command
+        if len(refused) > max(unknown_max, 2 * len(found)):  # the others are read by the next command
+            unread[name] = StateUnknown(f"{name} was not read yet: too many others count for nothing")
+            continue
         data = _get(repository, name, holders[name], replicas)
-        if data is None:
+        if not isinstance(data, bytes):
+            unread[name] = data
             continue
         judged = judge(name, data)
         if judged is None:
@@ -66,18 +82,28 @@ def holders_of(listed: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]
     return holders
 
 
-def _get(repository: Repository, name: str, holders: Iterable[str], replicas: Mapping[str, Replica]) -> bytes | None:
-    """Return the bytes that hash to the name, from the cache or the first replica that has them."""
+def _get(
+    repository: Repository, name: str, holders: Iterable[str], replicas: Mapping[str, Replica]
+) -> bytes | FarshoreError:
+    """Return the bytes that hash to the name, from the cache or the first replica that has them; else why not.
+
+    An error that may pass is returned before one that may not.
+    """
     data = repository.cache.get(name)
     if data is not None and names.hash_of(data) == name[-_HASH_DIGITS:]:
         return data
+    errors: list[FarshoreError] = []
     for holder in holders:
         if holder not in replicas:
             continue
         try:
             data = replicas[holder].store.get(name, bytes_max=object_bytes_max(name))
-        except READ_ERRORS:
+        except READ_ERRORS as error:
+            errors.append(error)
             continue
         if names.hash_of(data) == name[-_HASH_DIGITS:]:
             return data
-    return None
+        errors.append(ObjectCorrupt(f"the bytes of {name} at {holder} do not hash to its name"))
+    passing = [one for one in errors if not isinstance(one, (Corrupt, NotFound))]
+    gone = [one for one in errors if isinstance(one, NotFound)]
+    return next(iter([*passing, *gone, *errors]), StoreUnavailable(f"no replica can be asked for {name}"))

@@ -156,6 +156,8 @@ def _kept(one: PrunedReplica) -> list[str]:
         lines.append(f"{_amount(one.young)} without use stay until they are older")
     if one.rescued:
         lines.append(f"{count_of(one.rescued, 'object')} needed again, and kept")
+    if one.folded:
+        lines.append(f"{count_of(one.folded, 'tombstone object')} folded into a signed set")
     if one.trash_emptied.objects:
         lines.append(f"{_amount(one.trash_emptied)} deleted for good from the trash")
     if one.trash.objects:

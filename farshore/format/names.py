@@ -53,6 +53,8 @@ _SLOT = re.compile(r"keys/slots/([0-9a-f]{64})\.json")
 _DATA_KEY = re.compile(r"keys/data/([0-9a-f]{32})/([0-9a-f]{32})-([0-9a-f]{64})")
 _LEASE = re.compile(r"leases/([0-9a-f]{32})/(?:([0-9]{6})|end/([0-9]|1[0-5]))")
 _PLAN = re.compile(r"plans/(0|[1-9][0-9]{0,8})/(open|condemned|closed|abandoned)")
+TOMBSTONE_SET_SUBJECT = "forgotten/set"  # the name of a set without its hash, which is what its signature covers
+_TOMBSTONE_SET = re.compile(r"forgotten/set-([0-9a-f]{64})")
 _TOMBSTONE = re.compile(r"(forgotten|unforgotten)/([0-9a-f]{32})-([0-9a-f]{64})")
 _VERDICT = re.compile(r"verdicts/([0-9a-f]{64})")
 _NOTE = re.compile(r"notes/([0-9a-f]{32})-([0-9a-f]{64})")
@@ -75,6 +77,7 @@ OBJECT_BYTES_MAX: tuple[tuple[str, re.Pattern[str], int], ...] = tuple(
         ("end of a lease", r"leases/.+/end/.+", limits.LEASE_END_BYTES_MAX),
         ("beat of a lease", r"leases/.+", 64 * KIB),
         ("plan", r"plans/.+", limits.PLAN_BYTES_MAX),
+        ("set of tombstones", r"forgotten/set-.+", limits.TOMBSTONE_SET_BYTES_MAX),
         ("tombstone", r"(un)?forgotten/.+", 64 * KIB),
         ("verdict", r"verdicts/.+", limits.VERDICT_BYTES_MAX),
         ("note", r"notes/.+", 64 * KIB),
@@ -168,6 +171,11 @@ def plan(number: int, state: str) -> str:
 def tombstone(subject: str, tombstone_hash: str) -> str:
     """Return the name of a tombstone, or of what counters one; `tombstone_hash` is that of its stored bytes."""
     return f"{subject}-{tombstone_hash}"
+
+
+def tombstone_set(set_hash: str) -> str:
+    """Return the name of a set of tombstones by the hash of its stored bytes."""
+    return f"{TOMBSTONE_SET_SUBJECT}-{set_hash}"
 
 
 def note(snapshot_id: SnapshotId, note_hash: str) -> str:
@@ -307,6 +315,12 @@ def parse_tombstone(name: str) -> TombstoneName | None:
     """Return the parts of a name under `forgotten/` or `unforgotten/`, or None for a foreign object."""
     match = _TOMBSTONE.fullmatch(name)
     return TombstoneName(*match.groups()) if match else None
+
+
+def parse_tombstone_set(name: str) -> str | None:
+    """Return the hash of a set of tombstones, or None for a foreign object."""
+    match = _TOMBSTONE_SET.fullmatch(name)
+    return match.group(1) if match else None
 
 
 def parse_verdict(name: str) -> str | None:

@@ -17,7 +17,7 @@ from farshore.catalog.needs import NeededObject, objects_of, own_objects, read_n
 from farshore.catalog.notes import read_note_objects
 from farshore.catalog.signed_commits import Refusal
 from farshore.catalog.snapshots import places_of
-from farshore.catalog.tombstones import read_tombstones
+from farshore.catalog.tombstones import FoundTombstones, read_tombstones
 from farshore.catalog.verdicts import read_verdict_objects
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS
 from farshore.format import names
@@ -85,7 +85,8 @@ class NeededObjects:
                 needed_packs[:] = True
                 parts.update(one for one in union.others if kind_of(one) is Kind.DATA_KEY)
                 parts.update(one for one in union.others if kind_of(one) is Kind.RUN)
-        parts.update(self._tombstones(union))
+        tombstones = self._tombstones(union)
+        parts.update((*tombstones.singles, *tombstones.sets))
         parts.update(self._verdicts(union))
         parts.update(self._notes(union))
         parts.update(self._approvals(union))
@@ -95,6 +96,7 @@ class NeededObjects:
         withhold = Withholding(self._repository, self._replicas, union, needed_packs)
         withheld = {
             replica: {
+                *tombstones.covered_at(replica),
                 *(withhold.from_replica(replica) if replica in union.pruned else ()),
                 *(vouching.folded_at(replica) if _lacks_audit(union, replica) else ()),
             }
@@ -102,10 +104,10 @@ class NeededObjects:
         }
         return Expected(sizes, lost, parts - self.withheld, strangers, withheld)
 
-    def _tombstones(self, union: Union) -> Collection[str]:
-        """Return the tombstones and counter-objects that a maintainer signed; any other is not spread."""
+    def _tombstones(self, union: Union) -> FoundTombstones:
+        """Return the tombstones, counter-objects and sets that a maintainer signed; any other is not spread."""
         listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.TOMBSTONE}
-        return read_tombstones(self._repository, listed, self._replicas).keys() if listed else ()
+        return read_tombstones(self._repository, listed, self._replicas)
 
     def _verdicts(self, union: Union) -> Collection[str]:
         """Return the verdicts on packs that count; any other is not spread."""

@@ -35,7 +35,7 @@ def digest_in_name(name: str) -> str:
         return carries.hash
     parsers = (
         names.parse_fragment, names.parse_pack, names.parse_slot, names.parse_accepted, names.parse_run,
-        names.parse_verdict,
+        names.parse_verdict, names.parse_tombstone_set,
     )  # fmt: skip
     return next((found for parse in parsers if (found := parse(name))), "")
 

@@ -8,12 +8,17 @@ from farshore.audit import names as audit_names
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 
+
+def _parse_forgotten(name: str) -> object:
+    return names.parse_tombstone(name) or names.parse_tombstone_set(name)
+
+
 _KINDS: dict[str, tuple[Kind, Callable[[str], object]]] = {
     "packs": (Kind.PACK, names.parse_pack),
     "index": (Kind.FRAGMENT, names.parse_fragment),
     "snapshots": (Kind.COMMIT, names.parse_commit),
     "runs": (Kind.RUN, names.parse_run),
-    "forgotten": (Kind.TOMBSTONE, names.parse_tombstone),
+    "forgotten": (Kind.TOMBSTONE, _parse_forgotten),
     "unforgotten": (Kind.TOMBSTONE, names.parse_tombstone),
     "verdicts": (Kind.VERDICT, names.parse_verdict),
     "notes": (Kind.NOTE, names.parse_note),

@@ -191,7 +191,8 @@ class Expected:
     `sizes`: the right size of objects whose size is known. `lost`: objects that a snapshot needs and no replica lists.
     `parts`: commits that count, and the data keys and runs that they need, which are spread; others were left by runs
     that never committed, or planted. `strangers`: objects of other kinds that nobody vouches for, which are not spread.
-    `withheld`: by replica that was pruned, the packs that nothing needs, and fragments that name packs which stay away.
+    `withheld`: by replica, tombstones that a set there has, and where it was pruned, packs that nothing needs, and
+    fragments that name packs which stay away.
     """
 
     sizes: Mapping[str, int] = field(default_factory=dict)

@@ -23,8 +23,8 @@ from farshore.audit.tables import decode_table
 from farshore.catalog.signed_commits import open_details
 from farshore.compress import CODEC_ZSTD, compress, decompress_into, opens_to
 from farshore.errors import Corrupt, KeyMissing, Unsupported
+from farshore.format import JsonObject, decode_object, decode_signed, encode_canonical, names, tombstone_set
 from farshore.format import approval as approval_format
-from farshore.format import decode_object, decode_signed, encode_canonical, names
 from farshore.format import note as note_format
 from farshore.format import pack as layout
 from farshore.format.commit import CommitHead, decode_commit, decode_head, encode_details
@@ -293,6 +293,10 @@ def _leases() -> Iterator[bytes]:
     yield encode_plan(PlanPart(1, PlanState.CONDEMNED, moment, log, (other,), ("packs/aa/x",)))
     yield encode_tombstone(Tombstone(one, other, "too old", "keep 7", moment, log))
     yield encode_counter(CounterTombstone(one, (other,), "needed", moment, log))
+    stone = Tombstone(one, other, "too old", "keep 7", moment, log)
+    counter = CounterTombstone(one, (other, "1" * 64), "needed", moment, log)
+    folded = [tombstone_set.SignedStone(other, one, stone), tombstone_set.SignedStone("1" * 64, one, counter)]
+    yield tombstone_set.encode_set(folded, moment, log)
     note = note_format.Note(one, other, "main", 1, note_format.Keep.PIN, moment, ("1" * 64,), moment, log)
     yield note_format.encode_note(note, b"sealed")
     yield note_format.encode_details(note_format.NoteDetails("before the migration", ("a", "k=v")))
@@ -308,6 +312,10 @@ def _leases() -> Iterator[bytes]:
     yield encode_verdict(Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log))
 
 
+def _tombstone_set(value: JsonObject, what: str) -> object:
+    return list(tombstone_set.decode_set(value, what).stones())
+
+
 def _decision(data: bytes) -> object:
     """Decode as each text that decides on deletion, because a name says which one it is, and a name may be wrong."""
     value = decode_object(data, "a text")
@@ -318,6 +326,7 @@ def _decision(data: bytes) -> object:
         decode_plan,
         decode_tombstone,
         decode_counter,
+        _tombstone_set,
         decode_verdict,
         note_format.decode_note,
         approval_format.decode_approval,

@@ -19,18 +19,21 @@ from farshore.config import Config
 from farshore.errors import QuorumNotReached
 from farshore.format import names
 from farshore.format.plan import PlanState
+from farshore.format.tombstone import CounterTombstone, Tombstone
+from farshore.format.tombstone_set import SignedStone
 from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.trust.actions import Revocation
 from tests.doubles.faulty import FAIL, Fault
 from tests.unit.ops.engine import Engine
-from tests.unit.ops.lease_world import Calls, break_lease, forget, put_plan, states, unforget
+from tests.unit.ops.lease_world import Calls, break_lease, forget, maintainer, put_plan, put_set, states, unforget
 from tests.unit.ops.liar import lying_pack, plant
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
 
 REPLICA = "only"
 SHARED_DOMAIN = "laptops"
+LONG_AGO = b"a commit of long ago"  # whose hash a set forgets
 HOUR_S = 3600
 _SEED = 2029
 
@@ -90,6 +93,19 @@ class Parties:
         self._go_on(tree, name)
         return lease
 
+    def fold(self) -> None:
+        """Put a set: of a snapshot that was forgotten long ago, and of one that was taken back."""
+        at_utc, (own, _, log) = self.engine.clock.now_utc(), maintainer(self.engine)
+        back = self.engine.commit_of(self.made["laptop-1 1"])
+        stones = [
+            Tombstone("1" * 32, names.hash_of(LONG_AGO), "keep 7", "daily", at_utc, log),
+            Tombstone(back.snapshot, back.hash, "by mistake", "", at_utc, log),
+            CounterTombstone(back.snapshot, ("2" * 64,), "it is needed", at_utc, log),
+        ]
+        put_set(self.engine, REPLICA, [
+            SignedStone(f"{number}" * 64, own.signer_id, one) for number, one in enumerate(stones, 1)
+        ])  # fmt: skip
+
     def lie(self, host: str, name: str) -> None:
         """Have a host pack what does not hash to the id that it gives it, which the next reading finds."""
         pack, objects = lying_pack(self.hosts[host], {bytes.fromhex("ee" * 32): 1000})
@@ -137,6 +153,8 @@ def make_parties(engine: Engine, marks: dict[str, str]) -> dict[str, str]:
 
     forget(engine, REPLICA, parties.made["golden 1"])
     unforget(engine, REPLICA, forget(engine, REPLICA, parties.made["clinic 1"]))
+
+    parties.fold()
 
     broken = parties.die("laptop-2", "broken lease", lambda name: name.startswith(names.LEASES) and "/end/" in name)
     break_lease(engine, REPLICA, broken)

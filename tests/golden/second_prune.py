@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -30,23 +31,53 @@ def signed(trust: Trust, data: bytes, kind: str, subject: str, rights: tuple[str
     return None
 
 
+def hashed(path: Path, form: str) -> tuple[re.Match[str], bytes]:
+    """Return the parts of the name of an object that carries its hash last, and its bytes."""
+    match = re.fullmatch(form + "([0-9a-f]{64})", path.name)
+    data = path.read_bytes()
+    if match is None or blake3(data).hexdigest() != match[match.lastindex or 0]:
+        raise ValueError(f"{path} does not hash to its name")
+    return match, data
+
+
 def stones(root: Path, trust: Trust, folder: str, kind: str) -> Iterator[tuple[str, Json]]:
-    """Yield the hash and body of each valid object below `forgotten/` or `unforgotten/`."""
-    for path in sorted(root.glob(f"{folder}/*")):
-        match = re.fullmatch("([0-9a-f]{32})-([0-9a-f]{64})", path.name)
-        data = path.read_bytes()
-        if match is None or blake3(data).hexdigest() != match[2]:
-            raise ValueError(f"{path} does not hash to its name")
+    """Yield the hash and body of each valid single object below `forgotten/` or `unforgotten/`."""
+    for path in sorted(one for one in root.glob(f"{folder}/*") if not one.name.startswith("set-")):
+        match, data = hashed(path, "([0-9a-f]{32})-")
         body = signed(trust, data, kind, f"{folder}/{match[1]}", ("maintain",), now=True)
         wanted = (f"farshore-{kind}", 1, match[1])
         if body is not None and (body["format"], body["version"], body["snapshot"]) == wanted:
             yield match[2], body
 
 
+def folded(root: Path, trust: Trust) -> Iterator[tuple[str, str, str]]:
+    """Yield of each row of a valid set `forgets` or `counters`, the hash of what was folded, and what it names."""
+    for path in sorted(root.glob("forgotten/set-*")):
+        match, data = hashed(path, "set-")
+        body = signed(trust, data, "tombstone-set", "forgotten/set", ("maintain",), now=False)
+        if body is None or not counts(trust, body["signer"], match[1]):
+            continue
+        if (body["format"], body["version"]) != ("farshore-tombstone-set", 1):
+            continue
+        for key in ("forgets", "counters"):
+            data = base64.b64decode(body[key], validate=True)
+            for digest, _, named, _, signer, *_ in struct.iter_unpack("<32s16s32sQIIII", data):
+                if counts(trust, body["signers"][signer], match[1]):
+                    yield key, digest.hex(), named.hex()
+
+
+def counts(trust: Trust, signer: str, digest: str) -> bool:
+    """Whether a maintainer's word counts: it was not revoked, or its revocation names the word."""
+    return any(trust.signers(signer, "maintain")) and trust.accepts(signer, digest)
+
+
 def forgotten(root: Path, trust: Trust) -> set[str]:
-    """Return the hashes of commits that tombstones name which nobody took back."""
+    """Return the hashes of commits that tombstones name which nobody took back, single ones and those in sets."""
+    rows = list(folded(root, trust))
     countered = {one for _, body in stones(root, trust, "unforgotten", "untombstone") for one in body["tombstones"]}
+    countered |= {named for key, _, named in rows if key == "counters"}
     named = {digest: body["commit"] for digest, body in stones(root, trust, "forgotten", "tombstone")}
+    named |= {digest: commit for key, digest, commit in rows if key == "forgets"}
     return {commit for digest, commit in named.items() if digest not in countered}
 
 

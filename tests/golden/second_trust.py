@@ -16,7 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 Json = dict[str, Any]
-HYBRID = {"log", "slot", "daily-seal", "plan", "tombstone", "untombstone", "approval", "move", "verdict", "note"}
+HYBRID = {
+    "log", "slot", "daily-seal", "plan", "tombstone", "untombstone", "tombstone-set", "approval", "move", "verdict",
+    "note",
+}  # fmt: skip
 
 
 def canonical(value: Json) -> bytes:

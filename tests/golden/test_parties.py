@@ -30,7 +30,7 @@ from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.plans import read_condemned
 from farshore.replicas.repository import Repository
 from farshore.run import Run
-from tests.golden.parties import REPLICA, SHARED_DOMAIN
+from tests.golden.parties import LONG_AGO, REPLICA, SHARED_DOMAIN
 from tests.golden.regenerate import MARKS, configure
 from tests.golden.second_reader import Reader
 from tests.golden.test_second_reader import HERE, expected_of, objects_of, open_as
@@ -103,7 +103,8 @@ def test_hosts_have_domains(reader: Reader) -> None:
 
 def test_both_know_what_is_forgotten_and_condemned(reader: Reader, repository: Repository) -> None:
     gone = {one.name.partition("-")[2] for one in (PARTIES / "replica/snapshots").glob(f"*/{MADE['golden 1']}-*")}
-    assert reader.forgotten() == forgotten_commits(repository) == gone
+    assert len(list((PARTIES / "replica/forgotten").glob("set-*"))) == 1
+    assert reader.forgotten() == forgotten_commits(repository) == {*gone, names.hash_of(LONG_AGO)}
     for name in (MADE["golden 1"], MADE["clinic 1"]):
         assert list((PARTIES / "replica/forgotten").glob(f"{name}-*"))
     assert reader.condemned() == read_condemned(repository, repository.replicas[REPLICA]) == {OPEN_PLAN}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.models.explorer import Machine, explore
-from tests.models.prune import completing, finishing, lease_ends, protocol, unforget
+from tests.models.prune import completing, finishing, folding, lease_ends, protocol, unforget
 from tests.models.prune.replica import Cast, Rules
 
 _TWO_WRITERS = Cast(writers=2)
@@ -24,6 +24,7 @@ PROTOCOLS: dict[str, Machine[Any]] = {
     "a late commit": finishing.machine(),
     "a snapshot below its quorum is completed": completing.machine(),
     "the end of a lease": lease_ends.machine(),
+    "tombstones are folded": folding.machine(),
 }
 
 
@@ -54,6 +55,11 @@ MUTANTS: dict[str, Machine[Any]] = {
     "it is completed without a lease": completing.machine(completing.Rules(under_lease=False)),
     "it is completed although a plan condemns what it needs": completing.machine(completing.Rules(obeys_plans=False)),
     "it is completed although it was forgotten": completing.machine(completing.Rules(reads_tombstones=False)),
+    "single tombstones go before the set is there": folding.machine(folding.Rules(puts_first=False)),
+    "a set leaves a tombstone out": folding.machine(folding.Rules(deletes_what_rows_have=False)),
+    "a set is believed without its signature": folding.machine(folding.Rules(checks_signatures=False)),
+    "two sets go for each other": folding.machine(folding.Rules(ranks_sets=False)),
+    "who lists what is folded then does not look again": folding.machine(folding.Rules(reads_again=False)),
     "the first end decides, valid or not": lease_ends.machine(lease_ends.Rules(invalid_is_void=False)),
     "ends leave free numbers below": lease_ends.machine(lease_ends.Rules(fills_in_order=False)),
     "an end is void as long as the log is not read": lease_ends.machine(lease_ends.Rules(reads_log_first=False)),

@@ -118,7 +118,8 @@ class PrunedReplica:
     ends at `locked_until_utc`. `young`: those that nothing needs and that are too new to go. `forgotten`: ids of the
     snapshots that go. `in_grace`: forgotten snapshots that stay for now, the first until `grace_until_utc`. `freed`:
     the deleted objects, at a directory in the trash. `foreign`: commits that nobody certified signed. `approvals`:
-    hashes of the approvals without which the plan would not have passed.
+    hashes of the approvals without which the plan would not have passed. `folded`: tombstones and smaller sets that
+    were deleted because a set has them.
     """
 
     replica: str
@@ -134,6 +135,7 @@ class PrunedReplica:
     rescued: int = 0
     freed: Amount = NO_AMOUNT
     failed: int = 0
+    folded: int = 0
     waits_for: tuple[WaitedLease, ...] = ()
     trash: Trash = NO_TRASH
     trash_emptied: Amount = NO_AMOUNT

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from farshore.catalog.finish_commits import finish_commits
 from farshore.errors import FarshoreError
 from farshore.ops.prune.audit_rows import record_prune
+from farshore.ops.prune.fold_tombstones import fold_tombstones
 from farshore.ops.prune.outcome import PrunedReplica, PruneOptions, PruneResult, PruneState
 from farshore.ops.prune.prune_replica import ReplicaPrune, empty_trash
 from farshore.replicas.owner_log import check_maintainer
 from farshore.replicas.repository import Repository
 from farshore.run import Run
+
+_FOLDS_AFTER = (PruneState.PRUNED, PruneState.CLEAN)
 
 
 def prune_repository(repository: Repository, options: PruneOptions, run: Run) -> PruneResult:
@@ -40,6 +44,8 @@ def prune_repository(repository: Repository, options: PruneOptions, run: Run) ->
     }
     with ThreadPoolExecutor(max(len(work), 1), thread_name_prefix="prune") as pool:
         done = dict(zip(work, pool.map(lambda one: one.apply(), work.values()), strict=True))
+    if not options.dry_run:
+        done |= _folded(repository, work, done, options, run)
     replicas = tuple(
         _with_trash(repository, done[name], options) if name in done else _failed(name, repository.unreachable[name])
         for name in chosen
@@ -54,6 +60,36 @@ def prune_repository(repository: Repository, options: PruneOptions, run: Run) ->
     if not options.dry_run:
         record_prune(repository, result, {name: one.deletions for name, one in work.items()}, run)
     return replace(result, requests=repository.drain_requests())
+
+
+def _folded(
+    repository: Repository,
+    work: Mapping[str, ReplicaPrune],
+    done: Mapping[str, PrunedReplica],
+    options: PruneOptions,
+    run: Run,
+) -> dict[str, PrunedReplica]:
+    """Fold tombstones at the replicas that were pruned, or had nothing to prune; return their outcome with that."""
+    chosen = {name: work[name].deletions for name, one in done.items() if one.state in _FOLDS_AFTER}
+    before = {name: len(one.others) for name, one in chosen.items()}
+    failed = fold_tombstones(
+        repository,
+        chosen,
+        run.clock.now_utc() - options.grace,
+        may_go_on=lambda: not any(work[one].is_over() for one in chosen),
+    )
+    found = {}
+    for name, deletions in chosen.items():
+        one, error = done[name], failed.get(name)
+        found[name] = replace(
+            one,
+            freed=deletions.freed,
+            failed=len(deletions.failed),
+            folded=len(deletions.others) - before[name],
+            error=error.message if error else one.error,
+            error_code=error.code if error else one.error_code,
+        )
+    return found
 
 
 def _with_trash(repository: Repository, one: PrunedReplica, options: PruneOptions) -> PrunedReplica:

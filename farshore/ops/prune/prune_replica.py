@@ -189,7 +189,7 @@ class ReplicaPrune:
         """
         self.outcome = replace(self.outcome, plan=part.number)
         self._leases, waits = settle_leases(
-            self._repository, self._replica, self._leases, over=self._is_over, waiting=self._note_waits
+            self._repository, self._replica, self._leases, over=self.is_over, waiting=self._note_waits
         )
         if waits:
             self.outcome = replace(self.outcome, state=PruneState.WAITING, waits_for=waits)
@@ -265,14 +265,15 @@ class ReplicaPrune:
     def _sweeper(self, number: int) -> Sweeper:
         sweeper = Sweeper(
             self._replica,
-            may_go_on=lambda: not self._is_over() and not self._is_settled(number),
+            may_go_on=lambda: not self.is_over() and not self._is_settled(number),
             distinguishes=self._distinguishes,
             on_batch=self._note_batch,
         )
         sweeper.done = self.deletions
         return sweeper
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether no time is left."""
         return self._ends_s is not None and self._run.clock.monotonic_s() >= self._ends_s
 
     def _is_settled(self, number: int) -> bool:

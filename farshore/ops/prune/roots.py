@@ -146,10 +146,14 @@ class RootReader:
         An unforget that was decided here counters those that it names, whether its word is put or not.
         """
         name = self._replica.name
-        self._stones, holders = read_every_tombstone(self._repository, required=name)
+        found = read_every_tombstone(self._repository, required=name)
+        found.require_read(name)
+        self._stones = found.stones()
         if self._writes:
-            for one in self._stones:
-                data = self._repository.cache.get(one) if name not in holders[one] else None
+            folded = found.covered_at(name)
+            for one in (*found.sets, *found.singles):
+                lacks = name not in found.holders[one] and one not in folded
+                data = self._repository.cache.get(one) if lacks else None
                 if data is not None:
                     self._replica.store.put(one, data)
         may = self._repository.trust.may

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from farshore.audit.chain import Authority, open_seal
 from farshore.audit.names import SEALS, SealName, is_chain_of, parse_seal, seal_name
 from farshore.audit.seals import Seal
-from farshore.catalog import list_commits
+from farshore.catalog import ListedCommits, list_commits
 from farshore.catalog.notes import list_notes
+from farshore.catalog.tombstones import active_among, read_every_tombstone
 from farshore.catalog.verdicts import list_verdicts
 from farshore.errors import Corrupt, FarshoreError, NotFound, Unsupported
 from farshore.format import names
@@ -34,7 +35,8 @@ class ListedCommit:
 class AcceptedNow:
     """The commits and the last seal of each chain, as sequence and hash, that the replicas list.
 
-    `verdicts`: the hashes of those on packs that count; `notes`: of those on snapshots, lifted ones too. `unasked`:
+    `verdicts`: the hashes of those on packs that count; `notes`: of those on snapshots, lifted ones too; `sets`: of
+    those of tombstones that hide no snapshot which some replica has, so that a thief's hide none either. `unasked`:
     replicas that could not be listed, with the reason;
     no list has anything that only they hold.
     """
@@ -44,12 +46,13 @@ class AcceptedNow:
     unasked: Mapping[str, FarshoreError]
     verdicts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
 
 
 def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNow:
     """Return what all replicas that can be asked list: commits that count, and the last good seals of these signers.
 
-    Commits, verdicts and notes are of all signers: others lose nothing by being named.
+    Commits, verdicts, notes and sets are of all signers: others lose nothing by being named.
 
     Raises:
         FarshoreError: No replica could be listed.
@@ -70,8 +73,16 @@ def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNo
     notes, unread = list_notes(repository)
     return AcceptedNow(
         tuple(ordered), _last_seals(repository, holders), {**unasked, **unlisted, **unread}, tuple(sorted(hashes)),
-        tuple(sorted(notes)),
+        tuple(sorted(notes)), _spent_sets(repository, committed),
     )  # fmt: skip
+
+
+def _spent_sets(repository: Repository, committed: ListedCommits) -> tuple[str, ...]:
+    """Return the hashes of the sets of tombstones that count, and name no commit that some replica lists, forgotten."""
+    found = read_every_tombstone(repository)
+    active = active_among(found.stones())
+    hiding = {stone for commit in committed.forgotten for stone in active.get(commit, {})}
+    return tuple(sorted(one.hash for one in found.sets.values() if hiding.isdisjoint(one.rows.hashes())))
 
 
 def _list_seals(replica: Replica, signers: Collection[str]) -> list[SealName]:

@@ -58,8 +58,8 @@ def plan_revocation(repository: Repository, whose: str, refuse: Collection[str] 
     """Return what a revocation would do. Changes nothing.
 
     Args:
-        refuse: Beginnings of the ids of snapshots, or of the hashes of commits, verdicts and notes, that are not to
-            stay accepted.
+        refuse: Beginnings of the ids of snapshots, or of the hashes of commits, verdicts, notes and sets of tombstones,
+            that are not to stay accepted.
 
     Raises:
         ConfigInvalid: There is no such certificate, or no such snapshot.
@@ -69,7 +69,7 @@ def plan_revocation(repository: Repository, whose: str, refuse: Collection[str] 
     certificates = certificates_of(repository, whose)
     now = accepted_now(repository, [one.signer for one in certificates])
     found = {given: [one for one in now.commits if _begins(one, given)] for given in refuse}
-    named = (*now.verdicts, *now.notes)
+    named = (*now.verdicts, *now.notes, *now.sets)
     doubted = {given: {one for one in named if given and one.startswith(given)} for given in refuse}
     missing = [given for given, commits in found.items() if not commits and not doubted[given]]
     if missing:
@@ -80,6 +80,7 @@ def plan_revocation(repository: Repository, whose: str, refuse: Collection[str] 
         now,
         verdicts=tuple(sorted(set(now.verdicts).difference(*doubted.values()))),
         notes=tuple(sorted(set(now.notes).difference(*doubted.values()))),
+        sets=tuple(sorted(set(now.sets).difference(*doubted.values()))),
     )
     return PlannedRevocation(certificates, kept, tuple(sorted(refused, key=lambda one: one.hash)), now)
 
@@ -101,7 +102,7 @@ def revocation_of(
     signer: str, accepted: Collection[ListedCommit], now: AcceptedNow, reason: str
 ) -> tuple[Revocation, list[tuple[str, bytes]]]:
     """Return the action that revokes a signer, and the objects that it names."""
-    hashes = frozenset((*(one.hash for one in accepted), *now.verdicts, *now.notes))
+    hashes = frozenset((*(one.hash for one in accepted), *now.verdicts, *now.notes, *now.sets))
     chains = {chain: last for chain, last in now.chains.items() if is_chain_of(chain, signer) and last != NO_END}
     if len(hashes) <= IN_ENTRY_MAX:
         return Revocation(signer, hashes, chains, reason), []

@@ -48,7 +48,7 @@ def check_slots(repository: Repository, check: ReplicaCheck) -> None:
         check.blame(names.SLOTS, ProofState.MISSING, "there is no key slot, so this replica alone cannot be unlocked")
 
 
-_DECIDING = (names.parse_tombstone, names.parse_note, names.parse_approval)
+_DECIDING = (names.parse_tombstone, names.parse_tombstone_set, names.parse_note, names.parse_approval)
 
 
 def check_log(repository: Repository, check: ReplicaCheck) -> None:

@@ -24,6 +24,7 @@ BOUNDS = {
     names.lease_end(ID, 0): 2 * MIB,
     names.plan(1, "condemned"): 64 * MIB,
     f"forgotten/{ID}-{ID}{ID}": 64 * KIB,
+    names.tombstone_set(HASH): 16 * MIB,
     names.verdict(HASH): MIB,
     names.note(ID, HASH): 64 * KIB,
     names.approval(ID, HASH): MIB,

@@ -19,6 +19,8 @@ def test_what_is_made_is_parsed_again() -> None:
     assert names.pack(LONG) == f"packs/ab/{LONG}"
     assert names.parse_pack(names.pack(LONG)) == LONG
     assert names.parse_fragment(names.fragment(LONG)) == LONG
+    assert names.parse_tombstone_set(names.tombstone_set(LONG)) == LONG
+    assert names.parse_tombstone(names.tombstone_set(LONG)) is None
     assert names.parse_slot(names.slot(LONG)) == LONG
     assert names.data_key(ID, OTHER, LONG) == f"keys/data/{ID}/{OTHER}-{LONG}"
     assert names.parse_data_key(names.data_key(ID, OTHER, LONG)) == names.DataKeyName(ID, OTHER, LONG)
@@ -32,6 +34,7 @@ def test_every_name_is_one_that_every_store_takes() -> None:
         names.HEADER, names.slot(LONG), names.data_key(ID, OTHER, LONG), names.pack(LONG), names.fragment(LONG),
         names.commit(ID, OTHER, LONG), names.run(LONG), names.lease_beat(ID, 7), names.lease_end(ID, 0),
         names.plan(1, "open"), names.tombstone(f"forgotten/{ID}", LONG), names.note(ID, LONG), names.approval(ID, LONG),
+        names.tombstone_set(LONG),
     ]  # fmt: skip
     assert all(is_name(name) for name in made)
 
@@ -47,7 +50,8 @@ HOSTILE = [
     f"snapshots/{ID}/{OTHER}/commit", f"snapshots/{OTHER}-{LONG}", f"snapshots/{ID}/{OTHER}-{LONG.upper()}",
     f"runs/{LONG[:-1]}", f"runs/{LONG}/", f"runs/{LONG}0", f"runs/{LONG.upper()}", f"run/{LONG}",
     f"leases/{ID}/1", f"leases/{ID}/1234567", f"leases/{ID}/-00001",
-    f"leases/{ID}/END", f"leases/{ID}/end/16", "plans/1", "plans/01/open", f"forgotten/{ID}",
+    f"leases/{ID}/END", f"leases/{ID}/end/16", "plans/1", "plans/01/open", f"forgotten/{ID}", f"forgotten/set-{ID}",
+    f"unforgotten/set-{LONG}",
     f"leases/{ID}/{DIGIT * 6}", f"leases/{ID}/end/", f"leases/{ID}", f"packs/{DIGIT * 2}/{DIGIT * 64}",
 ]  # fmt: skip
 
@@ -63,3 +67,4 @@ def test_a_foreign_name_is_none_of_ours(name: str) -> None:
     assert names.parse_lease(name) is None
     assert names.parse_plan(name) is None
     assert names.parse_tombstone(name) is None
+    assert names.parse_tombstone_set(name) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ from farshore.format import decode_signed, names
 from farshore.format.lease import EndState, LeaseEnd, decode_end, encode_end
 from farshore.format.plan import PlanPart, PlanState, encode_plan
 from farshore.format.tombstone import CounterTombstone, Tombstone, encode_counter, encode_tombstone
+from farshore.format.tombstone_set import SUBJECT, SignedStone, encode_set
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.replicas.lease_holder import known_log
 from farshore.signing import SignedKind, SigningKey
@@ -67,6 +68,15 @@ def unforget(engine: Engine, replica: str, tombstone: str) -> None:
     subject = f"unforgotten/{parsed.snapshot}"
     data = signed_text(key, SignedKind.UNTOMBSTONE, subject, encode_counter(counter), fingerprint)
     put(engine, replica, names.tombstone(subject, names.hash_of(data)), data)
+
+
+def put_set(engine: Engine, replica: str, stones: Sequence[SignedStone], *, key: SigningKey | None = None) -> str:
+    """Put a set of tombstones at a replica; return its hash."""
+    own, fingerprint, log = maintainer(engine)
+    body = encode_set(stones, engine.clock.now_utc(), log)
+    data = signed_text(key or own, SignedKind.TOMBSTONE_SET, SUBJECT, body, fingerprint)
+    put(engine, replica, names.tombstone_set(names.hash_of(data)), data)
+    return names.hash_of(data)
 
 
 def break_lease(engine: Engine, replica: str, lease: str, k: int = 0) -> None:
