@@ -47,7 +47,7 @@ def uncovered_commits(
     late = {
         head.hash: head
         for head in heads
-        if now_utc - min(head.committed_utc, stored_utc.get(head.hash, now_utc)) > _ALLOWED
+        if now_utc - min(head.made_utc, stored_utc.get(head.hash, now_utc)) > _ALLOWED
         and not any(may_cover(trust, signer, head.source_id) for signer in signers.get(head.hash, ()))
         and not is_named_by_owner(trust, head.hash)
     }

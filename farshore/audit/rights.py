@@ -36,6 +36,7 @@ RIGHTS_OF_OPERATION: Mapping[str, frozenset[str]] = {
     Operation.HEAL: frozenset({Right.HEAL.value}),
     Operation.PRUNE: frozenset({Right.MAINTAIN.value}),
     Operation.FOLD: frozenset({Right.MAINTAIN.value}),
+    Operation.REWRITE: frozenset({Right.MAINTAIN.value}),
     Operation.RETIRE: frozenset({Right.HEAL.value, Right.MAINTAIN.value}),
 }
 _NO_SOURCE = ("", "")

@@ -33,6 +33,7 @@ class Operation(StrEnum):
     RETIRE = "retire"
     PRUNE = "prune"
     FOLD = "fold"
+    REWRITE = "rewrite"
 
 
 class RunResult(StrEnum):
@@ -211,6 +212,7 @@ class RunRow:
     version: str = ""
     replicas: tuple[ReplicaPart, ...] = ()
     made: SnapshotMade | None = None
+    replaces: str = ""  # the snapshot in whose place a rewrite made this one
 
     @property
     def duration_s(self) -> float:

@@ -149,7 +149,11 @@ _RUNS = _table(
     ),
     Column("repository_id", Kind.TEXT, "The repository, 32 hex digits."),
     Column("engine", Kind.TEXT, "What conducted the run: `cli` or `prefect`."),
-    Column("operation", Kind.TEXT, "`init`, `backup`, `restore`, `verify`, `heal`, `retire`, `prune` or `fold`."),
+    Column(
+        "operation",
+        Kind.TEXT,
+        "`init`, `backup`, `restore`, `verify`, `heal`, `retire`, `prune`, `fold` or `rewrite`.",
+    ),
     Column("state", Kind.TEXT, "`completed`, `completed-with-warnings` or `failed`."),
     Column("started_utc", Kind.TIMESTAMP, "When the run started."),
     Column("finished_utc", Kind.TIMESTAMP, "When the run ended."),
@@ -176,6 +180,12 @@ _RUNS = _table(
         "What each replica did. `state`: `committed`, `left-behind`, `created`, `read`, `checked`, `level`, "
         "`behind`, `retired`, `pruned`, `waiting` or `failed`; `requests` counts all requests to it; `error_code` and "
         "`error` say why not and are empty otherwise.",
+    ),
+    Column(
+        "replaces",
+        Kind.TEXT,
+        "Of a rewrite: the snapshot in whose place it made this one; NULL in every other row.",
+        nullable=True,
     ),
     *_MADE,
 )

@@ -28,6 +28,7 @@ from farshore.trust import Judgment, TrustState
 from farshore.trust.actions import Right
 
 Table = npt.NDArray[Any]
+EMPTIED = "emptied by a rewrite"  # a reason to call a pack bad: nothing is wrong with it, and it is to go
 
 
 class PackIds:
@@ -120,6 +121,14 @@ def accusations(read: Mapping[str, Verdict]) -> dict[bytes, tuple[str, ...]]:
         for pack_id in verdict.bad if verdict_hash not in lifted else ():
             found[pack_id] = (*found.get(pack_id, ()), verdict_hash)
     return found
+
+
+def emptied(read: Mapping[str, Verdict]) -> frozenset[bytes]:
+    """Return the packs in quarantine only because a rewrite emptied them: nothing is wrong with them."""
+    found = accusations(read)
+    return frozenset(
+        pack for pack, accusers in found.items() if all(read[names.verdict(one)].reason == EMPTIED for one in accusers)
+    )
 
 
 def may_prove(trust: TrustState, signer: str, verdict_hash: str) -> bool:

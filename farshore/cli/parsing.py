@@ -28,6 +28,7 @@ NAMES = (  # each is a module beside this one, in the order of the help
     "retain",
     "forget",
     "unforget",
+    "rewrite",
     "pin",
     "hold",
     "tag",

@@ -59,8 +59,18 @@ class ReplicaLock:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """The commit, by hash, that another one was made from by leaving entries out, and when that was."""
+
+    commit: str
+    made_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CommitHead:
     """The public part of a commit. `log`: number and hash of the newest entry of the owner log that its writer knew.
+
+    `replaces`: the commit whose place it has in the order of its source; None where a backup made it.
 
     `runs`: by role (`manifest`, `needs`, `pages`) the runs in their order. `hash`: of the commit as it is stored, empty
     before it is signed; `signer`: who signed it. Neither is in its body.
@@ -83,6 +93,7 @@ class CommitHead:
     log: tuple[int, str]
     hash: str = ""
     signer: str = ""
+    replaces: Replaced | None = None
 
     @property
     def name(self) -> str:
@@ -95,6 +106,11 @@ class CommitHead:
     def subject(self) -> str:
         """The name without the hash, which its signature covers."""
         return names.commit_subject(self.source_id, self.snapshot)
+
+    @property
+    def made_utc(self) -> datetime:
+        """When it was written: as it was committed, or for one that replaces another, when that was done."""
+        return self.committed_utc if self.replaces is None else max(self.committed_utc, self.replaces.made_utc)
 
     @property
     def all_runs(self) -> tuple[RunRef, ...]:
@@ -157,6 +173,10 @@ def encode_details(commit: Commit) -> bytes:
 
 def encode_commit(commit: CommitHead, sealed: bytes) -> bytes:
     """Return the body of the commit, without its signature. `sealed`: the details as they are sealed."""
+    replaced: JsonObject = {}
+    if commit.replaces is not None:
+        made_utc = encode_time(commit.replaces.made_utc)
+        replaced = {"replaces": {"commit": commit.replaces.commit, "made_utc": made_utc}}
     return encode_canonical({
         "format": FORMAT,
         "version": VERSION,
@@ -176,6 +196,7 @@ def encode_commit(commit: CommitHead, sealed: bytes) -> bytes:
         "runs": {role: [asdict(run) for run in runs] for role, runs in commit.runs.items()},
         "log": list(commit.log),
         "sealed": base64.b64encode(sealed).decode(),
+        **replaced,
     })  # fmt: skip
 
 
@@ -205,6 +226,7 @@ def decode_head(value: JsonObject, what: str) -> tuple[CommitHead, bytes]:
             state=SnapshotState(value["state"]),
             runs=_runs(value["runs"]),
             log=(_count(number, 1), _hash(entry)),
+            replaces=_replaced(value.get("replaces")),
         )
         return head, decode_base64(value["sealed"], "the sealed part")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -259,6 +281,10 @@ def decode_tags(value: object) -> tuple[str, ...]:
     if len(value) > limits.TAGS_MAX or not all(map(is_tag, value)) or encode_tags(value) != value:
         raise ValueError("these are not the tags of a snapshot")
     return tuple(value)
+
+
+def _replaced(value: JsonObject | None) -> Replaced | None:
+    return None if value is None else Replaced(_hash(value["commit"]), decode_time(value["made_utc"]))
 
 
 def _runs(value: JsonObject) -> dict[str, tuple[RunRef, ...]]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from farshore import limits
 from farshore.audit.chain import SealFinding
 from farshore.catalog.heads import remember_seen
-from farshore.catalog.verdicts import read_verdicts
+from farshore.catalog.verdicts import accusations, emptied, list_verdicts
 from farshore.errors import FarshoreError
 from farshore.format.names import CommitName
 from farshore.model import DoubtedSnapshot
@@ -65,9 +65,16 @@ def report_trust(
         log_behind={name: count for name, count in lacking.items() if count},
         at=state.at,
         cut=cut,
-        quarantined=tuple(sorted(pack_id.hex() for pack_id in read_verdicts(repository).quarantined)),
+        quarantined=_quarantined(repository),
         doubts=doubts,
     )
+
+
+def _quarantined(repository: Repository) -> tuple[str, ...]:
+    """Return the packs in quarantine; not those that a rewrite emptied, with which nothing is wrong."""
+    read, failed = list_verdicts(repository)
+    repository.note_unasked(failed)
+    return tuple(sorted(one.hex() for one in accusations(read).keys() - emptied(read)))
 
 
 def _certificates(repository: Repository) -> tuple[CertificateEnd, ...]:

@@ -11,8 +11,10 @@ docs/reference/format.md, section 6; tests/models/prune/write.py explores them w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
+from farshore.catalog.base_snapshot import BaseSnapshot
 from farshore.errors import FarshoreError
 from farshore.ops.backup.attempt import Attempt
 from farshore.replicas.lease_holder import LeaseHolder, new_lease
@@ -53,3 +55,13 @@ def read_plans(repository: Repository, started: StartedLease) -> None:
     )
     started.failed |= failed
     started.condemned = frozenset().union(*answers.values())
+
+
+def without_gone_runs(base: BaseSnapshot | None, listed: Collection[str]) -> BaseSnapshot | None:
+    """Return the snapshot to compare with; without runs to name again, where it is not listed any more.
+
+    It was forgotten, so what is in its runs may be meant to go: a new snapshot that named them would keep it.
+    """
+    if base is None or not base.commit or base.commit in listed:
+        return base
+    return replace(base, runs=(), pages_runs=())

@@ -16,7 +16,7 @@ from farshore.errors import Failure, FarshoreError, StateUnknown, StoreUnavailab
 from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
-from farshore.ops.backup.lease_steps import read_plans, start_lease
+from farshore.ops.backup.lease_steps import read_plans, start_lease, without_gone_runs
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.lease_holder import LeaseHolder
@@ -82,6 +82,7 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         exclude_incomplete_replicas(repository, fanout, inventory)
         require_quorum(repository, fanout, {**started.failed, **inventory.failed})
         base = find_base(repository, attempt.source_id, commits.ordered)
+        base = without_gone_runs(base, commits.listed)
     except BaseException:
         started.holder.end()
         raise

@@ -101,10 +101,12 @@ def check_kept(repository: Repository, reader: RootReader, options: PruneOptions
     if options.even_last or not reader.roots.going:
         return
     accepted = [head for one, head in reader.reader.found.heads.items() if one in reader.reader.found.accepted]
+    stays = {_position(one) for one in accepted if one.replaces is not None and one.hash not in reader.roots.going}
     proven_utc = _proven_utc(repository)
     for source_id in sorted({head.source_id for head in reader.roots.going.values()}):
         complete = [one for one in accepted if one.source_id == source_id and one.state is SnapshotState.COMPLETE]
-        newest = max(complete, key=lambda one: (one.sequence, one.committed_utc, one.snapshot), default=None)
+        kept = [one for one in complete if (*_position(one)[:-1], one.hash) not in stays]  # the others were replaced
+        newest = max(kept, key=lambda one: (one.sequence, one.committed_utc, one.snapshot), default=None)
         if newest is not None and newest.hash in reader.roots.going:
             raise PruneRefused(
                 f"{newest.snapshot}, the newest complete snapshot of source {source_id}, is forgotten",
@@ -113,13 +115,18 @@ def check_kept(repository: Repository, reader: RootReader, options: PruneOptions
         _check_proven(source_id, complete, reader.roots.going, proven_utc)
 
 
+def _position(head: CommitHead) -> tuple[str, int, datetime, str]:
+    """Return the place of a commit in the order of its source, and which commit had it before."""
+    return head.source_id, head.sequence, head.committed_utc, head.replaces.commit if head.replaces else ""
+
+
 def _check_proven(
     source_id: str,
     complete: Iterable[CommitHead],
     going: Mapping[str, CommitHead],
     proven_utc: datetime | None,
 ) -> None:
-    proven = [one for one in complete if proven_utc is not None and one.committed_utc <= proven_utc]
+    proven = [one for one in complete if proven_utc is not None and one.made_utc <= proven_utc]
     if proven and all(one.hash in going for one in proven):
         raise PruneRefused(
             f"every snapshot of source {source_id} that was proven to restore is forgotten",

@@ -101,7 +101,7 @@ def _judge_source(
     stopped = SHRUNKEN if not even_shrunken and doubtful is not None else ""
     if rules.keep_tags and rules.keeps_tagged_alone and not any(set(rules.keep_tags) & set(one.tags) for one in found):
         stopped = UNTAGGED
-    proven = [one.snapshot_id for one in found if proven_utc is not None and one.committed_utc <= proven_utc]
+    proven = [one.snapshot_id for one in found if proven_utc is not None and one.commit.made_utc <= proven_utc]
     verdicts = judge(found, rules, proven=proven, stopped=stopped, kept=kept)
     return JudgedSource(found[0].source, found[0].source_id, rules, tuple(verdicts), stopped, doubtful)
 
