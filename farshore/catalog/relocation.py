@@ -83,6 +83,13 @@ class Relocation:
             target = b"/".join(self._inner(target).split(b"/")[self.strip :])
         return entry._replace(path=b"/".join(names[self.strip :]), target=target)
 
+    def origins(self, path: bytes) -> list[bytes]:
+        """Return the paths of the snapshot that a file at a new path may have had; none where names are dropped."""
+        if self.strip:
+            return []
+        inside = [b"/".join((self.below, path))] if self.below else [path]
+        return [*inside, self.below] if self.below.rpartition(b"/")[2] == path else inside
+
     def _clashes(self, entries: Iterable[Entry], repeated: set[int]) -> Iterator[bytes]:
         seen: set[bytes] = set()
         for entry in entries:

@@ -71,6 +71,13 @@ class Selection:
         self._links: _Notes | None = None  # files that are left out and have a hard link that is not
         self._noted: _Notes | None = None  # of the first walk to the end
 
+    def origins(self, path: bytes) -> list[bytes]:
+        """Return the paths of the snapshot that a file at a path of the target may have had; none where that is open.
+
+        A path of the target may be that of another file of the snapshot.
+        """
+        return self._relocation.origins(path)
+
     @property
     def partial(self) -> bool:
         """Whether rows are not those of the manifest, as they are there."""

@@ -51,6 +51,8 @@ class Shelter:
         dry_run: bool = False,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        below: bytes = b"",
+        strip: int = 0,
         fresh: bool = False,
         devices: bool = True,
         setuid: bool = True,
@@ -60,6 +62,8 @@ class Shelter:
         options = RestoreOptions(
             include=include,
             exclude=exclude,
+            below=below,
+            strip=strip,
             delta=None if fresh else delta,
             space=False,
             devices=devices,

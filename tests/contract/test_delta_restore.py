@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,33 @@ def test_an_image_that_grew_or_shrank_and_one_with_holes(shelter: Shelter, targe
     assert result.delta.patched == 3
     assert result.bytes_restored <= limits.MIB
     assert shelter.differences(target) == []
+
+
+@pytest.mark.parametrize(
+    ("selected", "fetched"),
+    [
+        ({"below": b"old"}, 3 * PAGE),
+        ({"below": b"old/disk.img"}, 3 * PAGE),
+        ({"include": ["/old"], "strip": 1}, 3 * limits.MIB),  # its chunks are compared
+    ],
+    ids=["subtree", "file", "strip"],
+)
+def test_an_image_is_not_compared_with_the_pages_of_another_at_the_place_that_it_gets(
+    shelter: Shelter, target: Path, selected: dict[str, Any], fetched: int
+) -> None:
+    """`restore SNAPSHOT:/old` puts old/disk.img where the snapshot has a disk.img of its own."""
+    (shelter.source / "old").mkdir()
+    for name in ("disk.img", "old/disk.img"):
+        (shelter.source / name).write_bytes(CHANCE.randbytes(IMAGE_PAGES * PAGE))
+    shelter.backup()
+    shelter.restore(target, fresh=True)
+    shelter.restore(target, by_content=True, **selected)
+    wanted = (shelter.source / "old/disk.img").read_bytes()
+    assert (target / "disk.img").read_bytes() == wanted
+    scribble(target / "disk.img", [3, 4, 700], CHANCE)
+    result = shelter.restore(target, by_content=True, **selected)
+    assert (target / "disk.img").read_bytes() == wanted
+    assert 0 < result.bytes_restored <= fetched, "its own pages were not compared with"
 
 
 def test_an_open_file_keeps_its_content_while_its_name_gets_the_new_one(shelter: Shelter, target: Path) -> None:

@@ -48,12 +48,21 @@ class ContentComparer:
 
     Args:
         pages: Returns the page map of the snapshot, or None where there is none that can be read; asked at most once.
+        origins: Returns the paths that a file of the target may have in the snapshot.
     """
 
-    def __init__(self, *, root: Handle, keys: KeySet, pages: Callable[[], PageMap | None]) -> None:
+    def __init__(
+        self,
+        *,
+        root: Handle,
+        keys: KeySet,
+        pages: Callable[[], PageMap | None],
+        origins: Callable[[bytes], Sequence[bytes]],
+    ) -> None:
         self._handles = DirectoryHandles(root=root, open_max=limits.OPEN_DIRECTORIES_MAX)
         self._keys = keys
         self._load_pages = pages
+        self._origins = origins
         self._pages: PageMap | None = None
         self._pages_asked = False
         self.bytes_read = 0
@@ -142,12 +151,14 @@ class ContentComparer:
                         yield start + low * page, min(start + high * page, end, whole)
 
     def _cursor(self, row: ManifestRow) -> PageCursor | None:
-        if not row.entry.page_bytes:
+        origins = self._origins(row.entry.path) if row.entry.page_bytes else ()
+        if not origins:
             return None
         if not self._pages_asked:
             self._pages, self._pages_asked = self._load_pages(), True
         try:
-            return self._pages.cursor(row.entry.path, row.entry.page_bytes) if self._pages else None
+            cursors = (self._pages.cursor(path, row.entry.page_bytes) for path in origins if self._pages)
+            return next((one for one in cursors if one is not None), None)
         except READ_ERRORS:
             return None  # its chunks show it as well, only more coarsely
 

@@ -108,7 +108,10 @@ class DeltaRestore:
             by_content=options.by_content,
         )
         comparer = ContentComparer(
-            root=root, keys=reading_keys_of(repository, commit), pages=lambda: _page_map(repository, reader, commit)
+            root=root,
+            keys=reading_keys_of(repository, commit),
+            pages=lambda: _page_map(repository, reader, commit, selection),
+            origins=selection.origins,
         )
         planner = Planner(merge=merge, scope=scope, judge=Judge(root=root, ability=ability), comparer=comparer)
         self._plan = plan = self._cleanup.enter_context(contextlib.closing(planner.run()))
@@ -258,9 +261,9 @@ def _tables(manifest: ManifestReader, selection: Selection, privileges: Privileg
         yield rows_to_table(rows)
 
 
-def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit) -> PageMap | None:
+def _page_map(repository: Repository, reader: ReplicaReader, commit: Commit, selection: Selection) -> PageMap | None:
     """Return the page map of a snapshot; None where there is none that can be read, and chunks are compared instead."""
     try:
-        return open_pages(repository, reader, commit) if commit.pages else None
+        return open_pages(repository, reader, commit, wanted=selection.candidates) if commit.pages else None
     except CACHED_READ_ERRORS:
         return None
