@@ -87,6 +87,10 @@ bench-prune: environment ## Measure memory, requests and time of a prune at 10,0
 	$(python) -m tests.benchmarks.prune $(PRUNE_ARGS)
 	$(python) -m tests.benchmarks.deletions
 
+.PHONY: bench-folding
+bench-folding: environment ## Fold the audit files of a simulated year of quarter-hours (FOLDING_ARGS="--days 6" is short)
+	$(python) -m tests.benchmarks.folding $(FOLDING_ARGS)
+
 .PHONY: bench-years
 bench-years: environment ## Live a simulated year of backups, retention and prune, an hour on a quiet machine (YEARS_ARGS="--weeks 3" is short)
 	$(python) -m tests.benchmarks.years $(YEARS_ARGS)

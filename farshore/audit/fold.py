@@ -8,7 +8,7 @@ snapshots that still exist.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -68,7 +68,10 @@ class FoldedMonth:
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """The outcome. `unfolded`: files of months that are over and stay as they are, because their rows do not count."""
+    """The outcome. `unfolded`: files of months that are over and stay as they are, because their rows do not count.
+
+    `unexpired`: why old rows stay for now; empty where none is old enough.
+    """
 
     run_id: str
     dry_run: bool
@@ -77,11 +80,20 @@ class FoldResult:
     months: tuple[FoldedMonth, ...]
     replicas: tuple[SweptReplica, ...]
     unfolded: tuple[str, ...] = ()
+    unexpired: str = ""
 
     @property
     def done(self) -> bool:
         """Whether nothing was left that somebody has to look at."""
         return not any(one.error or one.left for one in self.replicas)
+
+
+@dataclass
+class _Known:
+    """Facts about files by their content, which one replica showed for all."""
+
+    statistics: dict[str, str] = field(default_factory=dict)
+    proven: set[tuple[str, str]] = field(default_factory=set)
 
 
 def fold_tables(repository: Repository, options: FoldOptions, run: Run) -> FoldResult:
@@ -94,19 +106,22 @@ def fold_tables(repository: Repository, options: FoldOptions, run: Run) -> FoldR
     """
     if not options.dry_run:
         check_maintainer(repository, "fold the audit tables")
-    months, unfolded = _fold_first(repository, options, run)
-    known: dict[str, str] = {}
+    months, unfolded, unexpired = _fold_first(repository, options, run)
+    known = _Known()
     swept = [_sweep(repository, replica, options, run, known) for replica in repository.replicas.values()]
     swept += [failed_replica(name, error) for name, error in sorted(repository.unreachable.items())]
     result = FoldResult(
-        run.run_id, options.dry_run, run.started_utc, run.clock.now_utc(), tuple(months), tuple(swept), unfolded
-    )
+        run.run_id, options.dry_run, run.started_utc, run.clock.now_utc(), tuple(months), tuple(swept), unfolded,
+        unexpired,
+    )  # fmt: skip
     if not options.dry_run and (months or any(one.deleted or one.error for one in swept)):
         _record(repository, result, run)
     return result
 
 
-def _fold_first(repository: Repository, options: FoldOptions, run: Run) -> tuple[list[FoldedMonth], tuple[str, ...]]:
+def _fold_first(
+    repository: Repository, options: FoldOptions, run: Run
+) -> tuple[list[FoldedMonth], tuple[str, ...], str]:
     """Fold from the first replica that has its tables whole."""
     failed: FarshoreError | None = None
     for replica in repository.replicas.values():
@@ -116,21 +131,23 @@ def _fold_first(repository: Repository, options: FoldOptions, run: Run) -> tuple
         except FarshoreError as error:
             failed = error
             continue
-        return [*folding.fold_months(), *folding.expire_months()], folding.unfolded
+        months = list(folding.fold_months())
+        try:
+            return [*months, *folding.expire_months()], folding.unfolded, ""
+        except StateUnknown as error:
+            return months, folding.unfolded, error.message
     if failed is not None:
         raise failed
-    return [], ()
+    return [], (), ""
 
 
-def _sweep(
-    repository: Repository, replica: Replica, options: FoldOptions, run: Run, known: dict[str, str]
-) -> SweptReplica:
+def _sweep(repository: Repository, replica: Replica, options: FoldOptions, run: Run, known: _Known) -> SweptReplica:
     run.progress(Progress(f"sweep:{replica.name}"))
     try:
-        swept = sweep_replica(repository, replica, grace=options.grace, dry_run=options.dry_run, run=run)
+        swept = sweep_replica(repository, replica, grace=options.grace, dry_run=options.dry_run, proven=known.proven)
         if options.dry_run:
             return swept
-        indexed = index_replica(repository, replica, run=run, statistics=known)
+        indexed = index_replica(repository, replica, run=run, statistics=known.statistics)
         return replace(swept, indexed=sum(bool(one.added or one.removed) for one in indexed))
     except FarshoreError as error:
         return failed_replica(replica.name, error)

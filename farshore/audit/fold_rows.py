@@ -14,6 +14,7 @@ from farshore.audit.tables import decode_table, encode_table, row_digests, unkno
 from farshore.errors import Bug, FormatTooNew
 from farshore.limits import AUDIT_FILE_ROWS_MAX
 
+_JOINED_AT_ONCE = 256
 NamedBytes = tuple[str, bytes]
 
 
@@ -60,6 +61,8 @@ def join_files(files: Iterable[NamedBytes], month: date, run_id: str) -> tuple[l
         rows = decode_table(table, name, data)
         before.add(table, rows)
         tables[table].append(rows)
+        if len(tables[table]) >= _JOINED_AT_ONCE:  # a small table has some 10 kB of buffers
+            tables[table] = [pa.concat_tables(tables[table]).combine_chunks()]
     made = [one for table, parts in sorted(tables.items()) for one in write_rows(table, parts, month, run_id)]
     after, total = read_rows(made)
     if after != before:

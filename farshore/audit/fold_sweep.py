@@ -17,7 +17,6 @@ from farshore.audit.tables import decode_table
 from farshore.errors import Denied, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.replicas.repository import Replica, Repository
-from farshore.run import Run
 from farshore.stores.base import ANY_OBJECT, ObjectInfo, Store
 
 
@@ -43,12 +42,15 @@ class SweptReplica:
 
 
 def sweep_replica(
-    repository: Repository, replica: Replica, *, grace: timedelta, dry_run: bool, run: Run
+    repository: Repository, replica: Replica, *, grace: timedelta, dry_run: bool, proven: set[tuple[str, str]]
 ) -> SweptReplica:
     """Delete replaced files and seals. Safe to repeat and to kill: files go before the seals that name them.
 
     Each fold is read back from this replica and compared with every file that goes, whichever maintainer
     made it.
+
+    Args:
+        proven: Hashes of a fold's seal and of a file whose rows it has, as another replica showed; filled.
 
     Raises:
         FarshoreError: As the store said; the next sweep goes on.
@@ -57,7 +59,7 @@ def sweep_replica(
     listed = {info.name: info for info in replica.store.list(names.AUDIT)}
     evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority, listed=listed)
     evidence.cache.save()
-    sweep = _Sweep(replica.store, evidence, listed, dry_run=dry_run, run=run, outcome=SweptReplica(replica.name))
+    sweep = _Sweep(replica.store, evidence, listed, dry_run, SweptReplica(replica.name), proven)
     now_utc = repository.clock.now_utc()
     for seal in sorted(_with_fold(evidence), key=lambda one: (one.sealed_utc, one.hash)):
         sweep.sweep(seal, ready_utc=seal.sealed_utc + grace, now_utc=now_utc)
@@ -76,8 +78,8 @@ class _Sweep:
     evidence: Evidence
     listed: Mapping[str, ObjectInfo]
     dry_run: bool
-    run: Run
     outcome: SweptReplica
+    proven: set[tuple[str, str]]
 
     def sweep(self, seal: Seal, *, ready_utc: datetime, now_utc: datetime) -> None:
         """Delete the files and seals that one fold replaces."""
@@ -119,12 +121,16 @@ class _Sweep:
         left = {}
         for file in files if not fold.expired else ():
             table = names.table_of(file.name) or ""
+            if (seal.hash, file.blake3) in self.proven:
+                continue
             try:
                 data = self.store.get(file.name, bytes_max=object_bytes_max(file.name))
                 if hash_of(data) != file.blake3:
                     left[file.name] = "it is damaged here; heal this replica"
                 elif rows.lacks(table, decode_table(table, file.name, data)):
                     left[file.name] = f"the fold {seal.name} does not have its rows"
+                else:
+                    self.proven.add((seal.hash, file.blake3))
             except NotFound:
                 continue  # another maintainer has just deleted it
             except ObjectCorrupt as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from farshore.audit.cache import Synced, cache_root, drop_damaged, sync_tables
 from farshore.audit.chain import UNPROVEN, Authority
 from farshore.audit.engines import ENGINES, CopyUnreadable, QueryTable, run_sql, stream_duckdb
-from farshore.audit.evidence import read_evidence
+from farshore.audit.evidence import Evidence, read_evidence
 from farshore.audit.schema import PARTITION_COLUMN, TABLES
 from farshore.audit.seal_cache import open_seal_cache
 from farshore.audit.statements import check_read_only
@@ -117,6 +117,19 @@ def _sync(at: TablesAt, tables: frozenset[str]) -> Synced:
     root = at.root
     if not tables:
         return sync_tables(at.store, root, (), at.replica, None)
+    evidence = _evidence(at)
+    synced = sync_tables(at.store, root, tables, at.replica, evidence)
+    if synced.damaged:
+        again = _evidence(at)  # a fold may have replaced files since the seals were listed
+        if again.counted.folded.folds.keys() - evidence.counted.folded.folds.keys():
+            synced = sync_tables(at.store, root, tables, at.replica, again)
+    for trouble in synced.damaged.values():
+        raise trouble
+    return synced
+
+
+def _evidence(at: TablesAt) -> Evidence:
+    """Return the evidence at a replica, all of which can be read."""
     evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority)
     if evidence.damaged:
         raise ObjectCorrupt(
@@ -129,10 +142,7 @@ def _sync(at: TablesAt, tables: frozenset[str]) -> Synced:
             f"{seal.name} at replica {at.replica} {UNPROVEN}",
             "Query another replica with --replica, and run 'farshore verify' on this one.",
         )
-    synced = sync_tables(at.store, root, tables, at.replica, evidence)
-    for trouble in synced.damaged.values():
-        raise trouble
-    return synced
+    return evidence
 
 
 def _run(engine: str, synced: Synced, sql: str, tables: frozenset[str]) -> QueryTable:

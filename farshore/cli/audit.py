@@ -114,6 +114,8 @@ def fold(invocation: Invocation) -> int:
             f"{count_of(len(result.unfolded), 'file')} not folded, because nobody who sealed it may say its rows: "
             f"{', '.join(result.unfolded[:_SHOWN_MAX])}"
         )
+    if result.unexpired:
+        output.warning(shown_text(result.unexpired))
     duration_text = elapsed(result.finished_utc - result.started_utc)
     output.line(f"nothing was changed (dry run); {duration_text}" if result.dry_run else f"in {duration_text}")
     return EXIT_DONE if result.done else EXIT_WARNINGS

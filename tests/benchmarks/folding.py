@@ -55,13 +55,15 @@ def measure(root: Path, days: int) -> None:
     clock = ShiftedClock()
     engine = Engine(root / "host", clock=clock).initialize()
     now = clock.now_utc()
-    clock.advance((now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0).timestamp() - now.timestamp())
+    month = (now.replace(day=1, hour=0) + timedelta(days=31 + days)).replace(day=1)  # it begins a day before the end
+    clock.advance((month - now).total_seconds() - (days - 1) * 86400.0)
     writer = host(engine, "db1")
     rows, commit = capture(writer)
     started_s = time.perf_counter()
     runs = live(engine, writer, clock, rows, commit, days)
     print(f"{runs} runs in {days} days, written in {time.perf_counter() - started_s:.0f} s", flush=True)
     report(engine, root, runs, "as written")
+    print(f"memory of this process at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
     timed("fold", lambda: fold(engine, FoldOptions(grace=timedelta(days=7))))
     clock.advance(8 * 86400.0)
     timed("sweep", lambda: fold(engine, FoldOptions(grace=timedelta(days=7))))
@@ -196,14 +198,16 @@ def fold(engine: Engine, options: FoldOptions) -> str:
     with engine.opened(Need.READ) as repository:
         result = fold_tables(repository, options, Run.start(engine.clock))
     assert result.done, result
-    return f"{len(result.months)} folds, {max(one.deleted for one in result.replicas)} objects deleted"
+    return " ".join(f"{one.month}: {one.seals} seals, {one.files_before} files, {one.bytes_before} bytes into "
+                    f"{one.files} files, {one.bytes} bytes, {one.rows} rows;" for one in result.months) + (
+        f" {max(one.deleted for one in result.replicas)} objects deleted")  # fmt: skip
 
 
 def timed(label: str, act: Callable[[], str]) -> None:
     """Print how long something takes, and what it says."""
     started_s = time.perf_counter()
     said = act()
-    print(f"  {label}: {time.perf_counter() - started_s:.2f} s  {said}"[:200], flush=True)
+    print(f"  {label}: {time.perf_counter() - started_s:.2f} s  {said}"[:400], flush=True)
 
 
 if __name__ == "__main__":
