@@ -23,6 +23,7 @@ from tests.doubles.trust import signed_text
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.lease_world import put
+from tests.unit.ops.prune.prune_world import prune
 from tests.unit.ops.tree_source import TreeSource
 
 REPLICAS = ("a", "b")
@@ -55,12 +56,18 @@ def test_a_feature_that_writers_must_know_stops_every_writer_and_no_reader(engin
     """O13: a program that does not know how deletion works here must not write."""
     require(engine, (), ("dance",))
     before = engine.objects("a")
-    for write in (lambda: engine.backup(source), lambda: heal(engine), lambda: opens(engine, Writes.ALL)):
+    writes = (
+        lambda: engine.backup(source),
+        lambda: heal(engine),
+        lambda: prune(engine),
+        lambda: opens(engine, Writes.ALL),
+    )
+    for write in writes:
         with pytest.raises(FeatureMissing, match="to write here needs features this Farshore lacks: dance"):
             write()
     assert engine.objects("a") == before, "not even a lease"
-    for writes in (Writes.NONE, Writes.ROWS, Writes.REPAIRS):
-        assert opens(engine, writes)
+    for kind in (Writes.NONE, Writes.ROWS, Writes.REPAIRS):
+        assert opens(engine, kind)
 
 
 def test_a_feature_that_everybody_must_know_stops_everybody(engine: Engine, source: TreeSource) -> None:
