@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 
 from farshore.access import open_repository
+from farshore.access.read_prices import deletion_prices
 from farshore.access.unlock import Need
 from farshore.clock import SystemClock
 from farshore.ops.prune.outcome import PruneOptions, PruneResult
@@ -40,4 +43,5 @@ def prune_replicas(session_id: str, options: PruneOptions, config_path: str | No
     clock = SystemClock()
     config = open_config(config_path)
     with open_repository(config, need=Need.MOST, right=Right.MAINTAIN, clock=clock) as repository:
-        return prune_repository(repository, options, start_run(clock, session.board.note))
+        priced = replace(options, early_prices=deletion_prices(config))
+        return prune_repository(repository, priced, start_run(clock, session.board.note))

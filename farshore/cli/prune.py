@@ -74,12 +74,14 @@ def execute(invocation: Invocation) -> int:
     """Prune, and print what became of each replica."""
     from farshore import limits
     from farshore.access.open_replica import Writes
+    from farshore.access.read_prices import deletion_prices
     from farshore.access.unlock import Need
     from farshore.ops.prune.outcome import PruneOptions
     from farshore.ops.prune.prune import prune_repository
     from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
+    config = able_to_read(invocation, invocation.config())
     options = PruneOptions(
         replica=arguments.replica,
         dry_run=arguments.dry_run,
@@ -88,8 +90,8 @@ def execute(invocation: Invocation) -> int:
         grace=timedelta(seconds=limits.PRUNE_GRACE_S) if arguments.grace is None else arguments.grace,
         empty_trash=arguments.empty_trash,
         even_last=arguments.even_last,
+        early_prices=deletion_prices(config),
     )
-    config = able_to_read(invocation, invocation.config())
     writes = Writes.NONE if options.dry_run else Writes.ALL
     with (
         opened_repository(invocation, config, need=Need.MOST, writes=writes) as repository,
@@ -146,6 +148,11 @@ def _print(output: Output, one: PrunedReplica) -> None:
 def _kept(one: PrunedReplica) -> list[str]:
     """Return what is not deleted, and when it is."""
     lines = []
+    if one.early.objects:
+        lines.append(
+            f"{count_of(one.early.objects, 'pack')} of it, {human_bytes(one.early.bytes)}, before the shortest time of "
+            f"their storage class: {one.early.price} billed all the same"
+        )
     if one.locked.objects:
         until = f", the first until {utc_time(one.locked_until_utc)}" if one.locked_until_utc else " by legal holds"
         lines.append(f"{_amount(one.locked)} locked{until}: what is freed later")

@@ -16,6 +16,7 @@ from farshore.limits import GIB
 
 _AMOUNTS = ("gb_month", "put_1000", "list_1000", "get_1000", "egress_gb", "retrieval_gb")
 _COUNTS = ("days_min", "gb_bytes")
+_DAYS_OF_MONTH = 30.0
 _TABLE_KEYS = ("as_of", "currency", "providers", "price", "replicas")
 
 
@@ -63,6 +64,32 @@ class Quote:
     price: Price
     source: str = ""  # page of the provider's list prices, or empty
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyPrice:
+    """The price of what is deleted before the shortest time of its class is over: billed as if it had stayed."""
+
+    days_min: int
+    byte_day: float
+
+    def of(self, size: int, age_days: float) -> float:
+        """Return what an object of this age costs after it was deleted."""
+        return size * self.byte_day * max(self.days_min - age_days, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyPrices:
+    """The classes of one replica that have a shortest time, and the class of what names none."""
+
+    default: str = ""
+    classes: Mapping[str, EarlyPrice] = field(default_factory=dict)
+    currency: str = ""
+
+    def of(self, storage_class: str, size: int, age_days: float) -> float:
+        """Return what an object costs after it was deleted."""
+        price = self.classes.get(_class(storage_class) or self.default)
+        return price.of(size, age_days) if price is not None else 0.0
 
 
 def shipped_prices() -> PriceTable:
@@ -153,6 +180,27 @@ def quote(table: PriceTable, replica: str, provider: str, region: str) -> Quote:
         found = replace(found, **own)
         notes.append("with prices of your own")
     return Quote(found, about.source, tuple(notes))
+
+
+def early_prices(table: PriceTable, replica: str, provider: str, region: str) -> EarlyPrices:
+    """Return what deleting early costs at a replica, in each class of its provider.
+
+    Raises:
+        ConfigInvalid: As `quote` says.
+    """
+    own = table.replicas.get(replica, {})
+    named = {price.storage_class for price in table.prices if price.provider == provider}
+    default = quote(table, replica, provider, region).price
+    found = {default.storage_class: default}
+    for one in named - {default.storage_class}:
+        of_class = replace(table, replicas={**table.replicas, replica: {**own, "class": one}})
+        found[one] = quote(of_class, replica, provider, region).price
+    classes = {
+        one: EarlyPrice(price.days_min, price.gb_month / price.gb_bytes / _DAYS_OF_MONTH)
+        for one, price in found.items()
+        if price.days_min
+    }
+    return EarlyPrices(default.storage_class, classes, table.currency)
 
 
 def place_of(url: str, region: str, endpoint: str | None) -> tuple[str, str]:

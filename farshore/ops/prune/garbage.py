@@ -16,22 +16,29 @@ from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.footers import PACK_ID_DTYPE
 from farshore.ops.prune.id_set import IdSet, Table
-from farshore.ops.prune.outcome import NO_AMOUNT, Amount
+from farshore.ops.prune.outcome import NO_AMOUNT, Amount, EarlyDeletion
 from farshore.ops.prune.roots import Roots
+from farshore.plan.prices import EarlyPrices
 from farshore.replicas.repository import Replica
 from farshore.stores.base import ObjectInfo
 
+NO_PRICES = EarlyPrices()
 _BATCH = 4096
+_DAY_S = 86_400
 _HASH_DIGITS = 64
 
 
 @dataclass
 class PackRows:
-    """Packs in order of id: their ids (`V32`), their bytes, and which object each was (`ObjectInfo.seen`)."""
+    """Packs in order of id: their ids (`V32`), their bytes, and which object each was (`ObjectInfo.seen`).
+
+    `early`: the cost of each after it was deleted, because the shortest time of its class is not over.
+    """
 
     ids: Table = field(default_factory=lambda: np.zeros(0, PACK_ID_DTYPE))
     sizes: Table = field(default_factory=lambda: np.zeros(0, np.int64))
     seen: list[str] = field(default_factory=list)
+    early: Table = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,7 +53,14 @@ class PackRows:
         if wanted.all():
             return self
         chosen = np.flatnonzero(wanted).tolist()
-        return PackRows(self.ids[wanted], self.sizes[wanted], [self.seen[at] for at in chosen])
+        return PackRows(self.ids[wanted], self.sizes[wanted], [self.seen[at] for at in chosen], self.early[wanted])
+
+    def deleted_early(self, currency: str) -> EarlyDeletion:
+        """Return those for which something is billed once they are deleted, together."""
+        billed = self.early > 0
+        if not billed.any():
+            return EarlyDeletion()
+        return EarlyDeletion(int(billed.sum()), int(self.sizes[billed].sum()), float(self.early.sum()), currency)
 
     def infos(self) -> Iterator[ObjectInfo]:
         """Yield the packs as a listing gives them."""
@@ -60,15 +74,19 @@ class _RowsBuilder:
         self._ids = bytearray()
         self._sizes = array("q")
         self._seen: list[str] = []
+        self._early = array("d")
 
-    def add(self, info: ObjectInfo) -> None:
+    def add(self, info: ObjectInfo, early: float = 0.0) -> None:
         self._ids += bytes.fromhex(info.name[-_HASH_DIGITS:])
         self._sizes.append(info.size)
         self._seen.append(info.seen)
+        self._early.append(early)
 
     def rows(self) -> PackRows:
         ids = np.frombuffer(bytes(self._ids), PACK_ID_DTYPE)
-        return PackRows(ids, np.frombuffer(self._sizes, np.int64) if self._sizes else np.zeros(0, np.int64), self._seen)
+        if not self._sizes:
+            return PackRows()
+        return PackRows(ids, np.frombuffer(self._sizes, np.int64), self._seen, np.frombuffer(self._early))
 
 
 @dataclass
@@ -101,18 +119,21 @@ class Garbage:
         ids, seen = np.concatenate((joined.ids, added.ids)), [*joined.seen, *added.seen]
         order = np.argsort(ids)
         sizes = np.concatenate((joined.sizes, added.sizes))[order]
-        self.staying = PackRows(ids[order], sizes, [seen[at] for at in order.tolist()])
+        early = np.concatenate((joined.early, added.early))[order]
+        self.staying = PackRows(ids[order], sizes, [seen[at] for at in order.tolist()], early)
         self.packs = self.packs.only(~stays)
 
 
-def find_garbage(replica: Replica, roots: Roots, young_after_utc: datetime) -> Garbage:
+def find_garbage(replica: Replica, roots: Roots, young_after_utc: datetime, prices: EarlyPrices = NO_PRICES) -> Garbage:
     """List a replica, and return what its roots do not need.
 
     Args:
         young_after_utc: Objects that the store got since then stay: a writer at work may need them, or the next one.
+        prices: The cost of deleting early here.
     """
     found = Garbage()
     packs, staying = _RowsBuilder(), _RowsBuilder()
+    now_utc = replica.store.now_utc() if prices.classes else young_after_utc
     seen_must = np.zeros(len(roots.must.packs), dtype=bool)
     for infos, ids in _pack_batches(replica):
         at = roots.must.packs.find(ids)
@@ -125,7 +146,7 @@ def find_garbage(replica: Replica, roots: Roots, young_after_utc: datetime) -> G
                 staying.add(info)
                 found.young += Amount(1, info.size)
             else:
-                packs.add(info)
+                packs.add(info, _early_cost(info, prices, now_utc))
     found.packs, found.staying = packs.rows(), staying.rows()
     found.missing = [names.pack(one.tobytes().hex()) for one in roots.must.packs.ids[~seen_must][:_BATCH]]
     listed = IdSet()
@@ -203,6 +224,12 @@ def _commits(replica: Replica, roots: Roots) -> list[ObjectInfo]:
     going = {head.name for head in roots.going.values()}
     listed = (info for source in sources for info in replica.store.list(names.commits_of(source)))
     return [info for info in listed if info.name in going]
+
+
+def _early_cost(info: ObjectInfo, prices: EarlyPrices, now_utc: datetime) -> float:
+    if not prices.classes or info.modified_utc is None:
+        return 0.0
+    return prices.of(info.storage_class, info.size, (now_utc - info.modified_utc).total_seconds() / _DAY_S)
 
 
 def _is_young(info: ObjectInfo, young_after_utc: datetime) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,6 +12,7 @@ from farshore import limits
 from farshore.errors import FarshoreError, PruneRefused
 from farshore.format.object_kinds import Kind
 from farshore.model import ReplicaRequests
+from farshore.plan.prices import EarlyPrices
 from farshore.stores.base import NO_TRASH, Trash
 
 _DELETE_MAX = re.compile(r"(\d+)(%?)")
@@ -51,7 +53,7 @@ class PruneOptions:
 
     `replica`: prune this one alone. `grace`: for how long what was forgotten, or was stored and is needed by nothing,
     stays. `max_time`: no deletion begins, and no lease is waited for, after it. `even_last`: also where a source loses
-    its newest complete snapshot.
+    its newest complete snapshot. `early_prices`: by replica, what deleting early costs there.
     """
 
     replica: str | None = None
@@ -61,6 +63,22 @@ class PruneOptions:
     grace: timedelta = timedelta(seconds=limits.PRUNE_GRACE_S)
     empty_trash: bool = False
     even_last: bool = False
+    early_prices: Mapping[str, EarlyPrices] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyDeletion:
+    """The packs that go before the shortest time of their class is over, and what is billed for them all the same."""
+
+    objects: int = 0
+    bytes: int = 0
+    cost: float = 0.0
+    currency: str = ""
+
+    @property
+    def price(self) -> str:
+        """The cost, for people."""
+        return f"{self.cost:.2f} {self.currency}" if self.cost >= 0.01 else f"less than 0.01 {self.currency}"
 
 
 class PruneState(StrEnum):
@@ -114,12 +132,12 @@ class DeletedObject:
 class PrunedReplica:
     """One replica after a prune.
 
-    `garbage`: the objects that go, without locked and young ones. `locked`: those that locks keep, of which the first
-    ends at `locked_until_utc`. `young`: those that nothing needs and that are too new to go. `forgotten`: ids of the
-    snapshots that go. `in_grace`: forgotten snapshots that stay for now, the first until `grace_until_utc`. `freed`:
-    the deleted objects, at a directory in the trash. `foreign`: commits that nobody certified signed. `approvals`:
-    hashes of the approvals without which the plan would not have passed. `folded`: tombstones and smaller sets that
-    were deleted because a set has them.
+    `garbage`: the objects that go, without locked and young ones; `early`: those of them that are billed for longer.
+    `locked`: those that locks keep, of which the first ends at `locked_until_utc`. `young`: those that nothing needs
+    and that are too new to go. `forgotten`: ids of the snapshots that go. `in_grace`: forgotten snapshots that stay for
+    now, the first until `grace_until_utc`. `freed`: the deleted objects, at a directory in the trash. `foreign`:
+    commits that nobody certified signed. `approvals`: hashes of those without which the plan would not have passed.
+    `folded`: tombstones and smaller sets that were deleted because a set has them.
     """
 
     replica: str
@@ -132,6 +150,7 @@ class PrunedReplica:
     locked: Amount = NO_AMOUNT
     locked_until_utc: datetime | None = None
     young: Amount = NO_AMOUNT
+    early: EarlyDeletion = EarlyDeletion()
     rescued: int = 0
     freed: Amount = NO_AMOUNT
     failed: int = 0

@@ -18,7 +18,7 @@ from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
 from farshore.format.plan import PlanPart, PlanState
 from farshore.ops.prune.fragments import FragmentPlan, plan_fragments, supersede, supersede_locked
-from farshore.ops.prune.garbage import Garbage, find_garbage, keep_keys_in_use, list_planned
+from farshore.ops.prune.garbage import NO_PRICES, Garbage, find_garbage, keep_keys_in_use, list_planned
 from farshore.ops.prune.id_set import Table
 from farshore.ops.prune.leases import settle_leases, young_after
 from farshore.ops.prune.locked import are_locked, leave_locked
@@ -123,7 +123,8 @@ class ReplicaPrune:
         last = plans.last(may_plan(self._repository))
         check_contained(last, roots.commits, self._reader.tombstones)
         begun_utc = young_after(self._repository, self._replica, self._leases, self._options.grace)
-        garbage = find_garbage(self._replica, roots, begun_utc)
+        prices = self._options.early_prices.get(self._replica.name, NO_PRICES)
+        garbage = find_garbage(self._replica, roots, begun_utc, prices)
         check_whole(self._replica, garbage)
         check_kept(self._repository, self._reader, self._options)
         leave_locked(self._replica, garbage)
@@ -141,11 +142,13 @@ class ReplicaPrune:
             locked=garbage.locked,
             locked_until_utc=garbage.locked_until_utc,
             young=garbage.young,
+            early=garbage.packs.deleted_early(prices.currency),
             rule=self._rule(),
         )  # fmt: skip
         asks = not self._options.dry_run
         approvals = check_amount(self._repository, self._replica, garbage, self._options.delete_max, asks=asks)
         self._note_approvals(approvals)
+        self._note_early()
         return garbage, fragments
 
     def _publish(self, plans: ReplicaPlans, garbage: Garbage, fragments: FragmentPlan) -> PlanPart | None:
@@ -287,6 +290,13 @@ class ReplicaPrune:
         going = self._reader.roots.going
         rules = {stone.rule or stone.reason for one in going for stone in self._reader.tombstones.get(one, {}).values()}
         return "; ".join(sorted(rules))
+
+    def _note_early(self) -> None:
+        """Show what is billed for packs that go early, before anything goes."""
+        early = self.outcome.early
+        if early.objects:
+            detail = f"{count_of(early.objects, 'pack')} before the shortest time of their class: {early.price}"
+            self._run.progress(Progress(f"prune:{self._replica.name}", detail=detail))
 
     def _note_approvals(self, of_amount: Iterable[str]) -> None:
         approvals = {*self.outcome.approvals, *self._reader.approvals(), *of_amount}

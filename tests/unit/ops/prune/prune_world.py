@@ -14,6 +14,7 @@ from farshore.format import names
 from farshore.ops.prune.outcome import PruneOptions, PruneResult
 from farshore.ops.prune.prune import prune_repository
 from farshore.ops.retain.forget import forget_snapshots
+from farshore.results import ProgressCallback, no_progress
 from farshore.run import Run
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.templates import Template
@@ -67,9 +68,13 @@ def forget(engine: Engine, *snapshots: str) -> None:
 
 
 def prune(engine: Engine, **options: Any) -> PruneResult:
+    return prune_showing(engine, no_progress, **options)
+
+
+def prune_showing(engine: Engine, on_progress: ProgressCallback, **options: Any) -> PruneResult:
     with engine.opened(Need.READ) as repository:
         asked = PruneOptions(**{"grace": NOW, **options})
-        return prune_repository(repository, asked, Run.start(engine.clock))
+        return prune_repository(repository, asked, Run.start(engine.clock, progress=on_progress))
 
 
 def states(result: PruneResult) -> dict[str, str]:
