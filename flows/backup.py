@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow
@@ -42,6 +43,7 @@ def backup(
     *,
     allow_empty: bool = False,
     accept_new: bool = False,
+    tags: Sequence[str] = (),
 ) -> State[Any]:
     """Back up one source of farshore.toml; complete only when the snapshot was committed and read back at a quorum.
 
@@ -56,6 +58,7 @@ def backup(
         attempts: How often to start over after passing trouble, the first time included.
         allow_empty: Accept that nothing is kept of the source although it is the first time, or there was more before.
         accept_new: Accept, this once, that it is another source than before: file system, host, cluster.
+        tags: Of the new snapshot, words or key=value; rules may keep what has one.
     """
     identity = identity or scheduled_identity()
     clock = SystemClock()
@@ -63,7 +66,9 @@ def backup(
     while True:
         try:
             return report_backup(
-                _attempt(source, config_path, identity, clock, allow_empty=allow_empty, accept_new=accept_new)
+                _attempt(
+                    source, config_path, identity, clock, allow_empty=allow_empty, accept_new=accept_new, tags=tags
+                )
             )
         except Failure as error:
             if not error.retryable or attempt >= attempts:
@@ -75,12 +80,14 @@ def backup(
 
 
 def _attempt(
-    source: str, config_path: str | None, identity: str, clock: Clock, *, allow_empty: bool, accept_new: bool
-) -> BackupResult:
+    source: str, config_path: str | None, identity: str, clock: Clock, *, allow_empty: bool, accept_new: bool,
+    tags: Sequence[str],
+) -> BackupResult:  # fmt: skip
     with SESSIONS.enter(clock=clock) as session:
         started = begin_snapshot(
-            session.session_id, source, config_path, identity, allow_empty=allow_empty, accept_new=accept_new
-        )
+            session.session_id, source, config_path, identity, allow_empty=allow_empty, accept_new=accept_new,
+            tags=tuple(tags),
+        )  # fmt: skip
         if not started.already_done:
             reporter = ProgressReporter(board=session.board, key=artifact_key("progress", source), clock=clock)
             replicas = [*started.replicas, *session.left_behind]
@@ -101,9 +108,10 @@ if __name__ == "__main__":
     parser.add_argument("--identity", default="", help="what the backup is of; it is made once")
     parser.add_argument("--allow-empty", action="store_true", help="accept that nothing is kept of the source")
     parser.add_argument("--accept-new", action="store_true", help="accept, this once, that it is another source")
+    parser.add_argument("--tag", action="append", default=[], help="of the new snapshot; may be repeated")
     arguments = parser.parse_args()
     state = backup(
         arguments.source, arguments.config, arguments.identity, allow_empty=arguments.allow_empty,
-        accept_new=arguments.accept_new, return_state=True,
+        accept_new=arguments.accept_new, tags=arguments.tag, return_state=True,
     )  # fmt: skip
     sys.exit(0 if state.is_completed() else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,6 +16,7 @@ from farshore.access import open_repository
 from farshore.access.open_source import open_source
 from farshore.access.unlock import Need
 from farshore.clock import SystemClock
+from farshore.config import checked_tags
 from farshore.errors import Failure
 from farshore.model import SnapshotCounts
 from farshore.ops.backup.session import BackupSession, StartedRun
@@ -41,6 +43,7 @@ def begin_snapshot(
     *,
     allow_empty: bool = False,
     accept_new: bool = False,
+    tags: Sequence[str] = (),
 ) -> StartedRun:
     """Open repository and source, ask whether this backup is done already, and begin it.
 
@@ -60,6 +63,7 @@ def begin_snapshot(
             repository,
             open_source(config, source, clock=clock),
             identity=identity,
+            tags=checked_tags(tags),
             allow_empty=allow_empty,
             accept_new=accept_new,
             run=start_run(clock, session.board.note),

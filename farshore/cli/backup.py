@@ -11,7 +11,7 @@ from farshore.cli.lost import report_lost
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.run_report import warn_of_problems
-from farshore.cli.tags import add_tag, checked_tags
+from farshore.cli.tags import add_tag
 from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (
     EXIT_BUG,
@@ -74,6 +74,7 @@ def execute(invocation: Invocation) -> int:
     """Back up each source in turn; one that fails does not stop the next."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
+    from farshore.config import checked_tags
 
     config, output = invocation.config(), invocation.output
     checked_tags(invocation.arguments.tag)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import choose_snapshot
 from farshore.cli.opening import able_to_read, opened_repository
-from farshore.cli.tags import add_tag, checked_tags
+from farshore.cli.tags import add_tag
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
@@ -92,6 +92,7 @@ def _tagged(repository: Repository, tags: Sequence[str]) -> list[Snapshot]:
     """Return the snapshots with all of these tags, or raise `SnapshotUnknown`."""
     from farshore.catalog.notes import read_notes, with_tags
     from farshore.catalog.snapshots import list_snapshots
+    from farshore.config import checked_tags
 
     wanted = checked_tags(tags)
     found = with_tags(list_snapshots(repository), read_notes(repository))

@@ -10,7 +10,7 @@ from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import choose_snapshot
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.progress import reporter_for
-from farshore.cli.tags import add_tag, checked_tags
+from farshore.cli.tags import add_tag
 from farshore.cli.wording import ID_DIGITS_SHOWN, human_bytes, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,
@@ -104,6 +104,7 @@ def _chosen(invocation: Invocation, repository: Repository) -> Collection[str] |
     """Return the hashes of the commits that options and words choose; None for all."""
     from farshore.catalog.notes import read_notes, with_tags
     from farshore.catalog.snapshots import list_snapshots
+    from farshore.config import checked_tags
 
     arguments = invocation.arguments
     wanted = checked_tags(arguments.tag)

@@ -7,7 +7,7 @@ import argparse
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import choose_snapshot
 from farshore.cli.opening import able_to_read, opened_repository
-from farshore.cli.tags import add_tag, checked_tags
+from farshore.cli.tags import add_tag
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid, QuorumNotReached, SnapshotUnknown
 
@@ -26,6 +26,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.catalog.notes import read_notes
+    from farshore.config import checked_tags
     from farshore.ops.retain.annotate import tag_snapshots
     from farshore.run import Run
 

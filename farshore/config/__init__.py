@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from farshore.config.document import apply_overrides, read_document
-from farshore.config.parsing import Findings, directory_of, format_duration, parse_duration
+from farshore.config.parsing import Findings, checked_tags, directory_of, format_duration, parse_duration
 from farshore.config.schema import RETENTION, Mistake, Surroundings
 from farshore.config.secret import RUN_SECRETS, ResolveBlock, Secret, credentials_directory, read_private_file
 from farshore.config.sections import Sections
@@ -58,6 +58,7 @@ __all__ = [
     "Secret",
     "SourceConfig",
     "SqliteConfig",
+    "checked_tags",
     "credentials_directory",
     "find_config",
     "format_duration",

@@ -1,4 +1,4 @@
-"""Durations (`90s`, `1h30m`), sizes (`2 GB`), bandwidths and URLs as people write them, and mistakes in them.
+"""Durations (`90s`, `1h30m`), sizes (`2 GB`), bandwidths, URLs and tags as people write them, and mistakes in them.
 
 Pure but for symlinks: URLs are made absolute and compared, so that two replicas are never one place.
 """
@@ -9,14 +9,16 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from farshore import limits
 from farshore.config.secret import Secret
 from farshore.errors import ConfigInvalid
+from farshore.model import is_tag
 
 _UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:\d{1,6}[wdhms])+")
@@ -41,6 +43,22 @@ _BUCKETS = {  # the services know the finer rules
     "memory": re.compile(r"[A-Za-z0-9._-]+"),
 }
 _PREFIX = re.compile(r"(?:[A-Za-z0-9._=-]+/?)*")
+
+
+def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return tags that can be, each once.
+
+    Raises:
+        ConfigInvalid: One cannot.
+    """
+    for tag in tags:
+        if not is_tag(tag):
+            raise ConfigInvalid(
+                f"{tag!r} is no tag", "A tag is a word or key=value, without spaces, commas and control characters."
+            )
+    if len(set(tags)) > limits.TAGS_MAX:
+        raise ConfigInvalid(f"these are more than {limits.TAGS_MAX} tags", "Give fewer.")
+    return tuple(dict.fromkeys(tags))
 
 
 def parse_duration(text: str) -> timedelta:

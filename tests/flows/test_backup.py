@@ -180,3 +180,13 @@ def test_another_source_is_refused_until_a_parameter_accepts_it(repository: Repo
     empty = run(repository, accept_new=True)
     assert "source-missing" in (empty.message or "")
     assert run(repository, accept_new=True, allow_empty=True).is_completed()
+
+
+def test_the_snapshot_has_the_tags_that_were_given(repository: Repository) -> None:
+    assert run(repository, tags=["release", "version=4.2"]).is_completed()
+    (snapshot,) = snapshots(repository)
+    assert snapshot.tags == ("release", "version=4.2")
+    refused = run(repository, tags=["two words"])
+    assert refused.is_failed()
+    assert "config-invalid" in (refused.message or "")
+    assert len(snapshots(repository)) == 1
