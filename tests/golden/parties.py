@@ -2,7 +2,7 @@
 
 Hosts of a shared domain and of domains of their own; a commit beyond a revocation; a snapshot that was forgotten, and
 one that was forgotten by mistake; a plan that is open and one that is closed; runs that died before and after they
-decided, the first of them broken by a maintainer.
+decided, the first of them broken by a maintainer. What maintainers and approvers say is in `words.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.trust.actions import Revocation
 from tests.doubles.faulty import FAIL, Fault
+from tests.golden.words import approver_of, condemn_packs, keep_and_lift, rewrite_newest
 from tests.unit.ops.engine import Engine
 from tests.unit.ops.lease_world import Calls, break_lease, forget, maintainer, put_plan, put_set, states, unforget
 from tests.unit.ops.liar import lying_pack, plant
@@ -145,6 +146,8 @@ def make_parties(engine: Engine, marks: dict[str, str]) -> dict[str, str]:
     for host in ("golden", "clinic", "laptop-1", "laptop-2", "till"):
         parties.backup(host, f"{host} 1")
     parties.backup("golden", "golden 2")
+    rewrite_newest(engine, parties.made)
+    approver = approver_of(engine, parties.made)
     parties.made["till"] = parties.revoke("till", "till 2, refused")
     parties.lie("laptop-2", "quarantined pack")
     assert [one.name for one in engine.verify().damaged] == [names.pack(parties.made["quarantined pack"])]
@@ -162,6 +165,8 @@ def make_parties(engine: Engine, marks: dict[str, str]) -> dict[str, str]:
 
     put_plan(engine, REPLICA, [names.pack("ab" * 32)], PlanState.CLOSED, number=1)
     put_plan(engine, REPLICA, [names.run("cd" * 32)], number=2)
+    condemn_packs(engine, REPLICA, number=3)
+    keep_and_lift(engine, approver, parties.made)
     return parties.made
 
 

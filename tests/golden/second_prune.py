@@ -1,4 +1,7 @@
-"""Leases, plans, tombstones, notes and verdicts, by docs/reference/format.md, section 5: part of `second_reader.py`."""
+"""Leases, plans, tombstones, notes, approvals, verdicts, by docs/reference/format.md, section 5.
+
+Part of `second_reader.py`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from blake3 import blake3
-from second_trust import Json, Trust, public_key, split
+from second_trust import Json, Trust, canonical, public_key, split
 
 ENDS_MAX = 16
 
@@ -81,6 +84,31 @@ def forgotten(root: Path, trust: Trust) -> set[str]:
     return {commit for digest, commit in named.items() if digest not in countered}
 
 
+def granted(root: Path, trust: Trust, act: str, wanted: str, moment: str) -> bool:
+    """Whether the approvers of the policy agreed to an act on one object, for a moment. For acts without a limit."""
+    if not trust.policy.get("approvals"):
+        return True
+    questions: dict[str, Json] = {}
+    said_yes: dict[str, set[str]] = {}
+    for path in sorted(root.glob("approvals/*")):
+        match, data = hashed(path, "([0-9a-f]{32})-")
+        body = signed(trust, data, "approval", f"approvals/{match[1]}", ("maintain", "restore", "approve"), now=True)
+        if body is None or (body["format"], body["version"], body["request"]) != ("farshore-approval", 1, match[1]):
+            continue
+        if blake3(canonical(body["asked"])).hexdigest()[:32] != match[1]:
+            continue
+        if body["says"] == "ask" and any(trust.signers(body["signer"], "maintain")):
+            questions[match[1]] = body["asked"]
+        may = body["signer"] in trust.policy["approvers"] and any(trust.signers(body["signer"], "approve"))
+        if body["says"] == "approve" and may:
+            said_yes.setdefault(match[1], set()).add(body["signer"])
+    return any(
+        asked["act"] == act and wanted in asked["objects"] and at(asked["ends_utc"]) >= at(moment)
+        and len(said_yes.get(request, ())) >= trust.policy["approvals"]
+        for request, asked in questions.items()
+    )  # fmt: skip
+
+
 def keeping(root: Path, trust: Trust) -> dict[str, list[Json]]:
     """Return by commit the notes that keep it, whether pins have ended or not, each with its `hash`."""
     found: dict[str, Json] = {}
@@ -94,7 +122,11 @@ def keeping(root: Path, trust: Trust) -> dict[str, list[Json]]:
             continue
         if (body["format"], body["version"], body["snapshot"]) == ("farshore-note", 1, match[1]):
             found[match[2]] = {**body, "hash": match[2]}
-    lifted = {one for body in found.values() for one in body["lifts"]}
+    holds = {digest for digest, body in found.items() if body["keep"] == "hold"}
+    lifted = {
+        one for body in found.values() for one in body["lifts"]
+        if one not in holds or granted(root, trust, "lift-hold", one, body["made_utc"])
+    }  # fmt: skip
     kept: dict[str, list[Json]] = {}
     for digest, body in found.items():
         if digest not in lifted and body["keep"] in ("pin", "hold"):

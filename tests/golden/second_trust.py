@@ -58,6 +58,7 @@ class Trust:
     revocations: dict[str, Json] = field(default_factory=dict)
     domains: dict[tuple[str, int], int] = field(default_factory=dict)
     slots: list[str] = field(default_factory=list)
+    policy: Json = field(default_factory=dict)
     certified: dict[str, list[bytes]] = field(default_factory=dict)  # the fingerprints at the time, by signer
 
     def holds(self, key: PublicKey, kind: str, subject: str, digest: bytes, signature: Json) -> bool:
@@ -163,6 +164,8 @@ def apply(trust: Trust, action: Json) -> None:
             trust.owner = public_key(action)
         case "domain":
             trust.domains[action["domain"], action["epoch"]] = action["root"]
+        case "policy":
+            trust.policy = action
         case "slots":
             trust.slots = action["slots"]
         case "features":

@@ -15,7 +15,7 @@ from farshore.access import open_repository
 from farshore.access.unlock import Need
 from farshore.catalog import list_commits
 from farshore.catalog.notes import kept_commits
-from farshore.catalog.snapshots import list_snapshots, resolve_snapshot
+from farshore.catalog.snapshots import list_snapshots
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.catalog.verdicts import read_verdicts
 from farshore.config import Config
@@ -24,7 +24,7 @@ from farshore.format.note import Keep
 from farshore.ops.backup.backup import run_backup
 from farshore.ops.heal.context import open_context
 from farshore.ops.heal.heal import HealOptions, heal_repository
-from farshore.ops.retain.annotate import keep_snapshots, lift_keeping
+from farshore.ops.retain.approving import list_requests
 from farshore.ops.verify.quarantine import lift_quarantine
 from farshore.ops.verify.verify import verify_repository
 from farshore.replicas.plans import read_condemned
@@ -34,6 +34,7 @@ from tests.golden.parties import LONG_AGO, REPLICA, SHARED_DOMAIN
 from tests.golden.regenerate import MARKS, configure
 from tests.golden.second_reader import Reader
 from tests.golden.test_second_reader import HERE, expected_of, objects_of, open_as
+from tests.golden.words import CONDEMNED_PACKS
 from tests.unit.ops.tree_source import TreeSource
 from tests.unit.replicas.clocks import StillClock
 
@@ -102,28 +103,52 @@ def test_hosts_have_domains(reader: Reader) -> None:
 
 
 def test_both_know_what_is_forgotten_and_condemned(reader: Reader, repository: Repository) -> None:
-    gone = {one.name.partition("-")[2] for one in (PARTIES / "replica/snapshots").glob(f"*/{MADE['golden 1']}-*")}
+    gone = {
+        one.name.partition("-")[2]
+        for name in ("golden 1", "golden 2, replaced")
+        for one in (PARTIES / "replica/snapshots").glob(f"*/{MADE[name]}-*")
+    }
     assert len(list((PARTIES / "replica/forgotten").glob("set-*"))) == 1
     assert reader.forgotten() == forgotten_commits(repository) == {*gone, names.hash_of(LONG_AGO)}
     for name in (MADE["golden 1"], MADE["clinic 1"]):
         assert list((PARTIES / "replica/forgotten").glob(f"{name}-*"))
-    assert reader.condemned() == read_condemned(repository, repository.replicas[REPLICA]) == {OPEN_PLAN}
+    assert reader.condemned() == read_condemned(repository, repository.replicas[REPLICA]) == {
+        OPEN_PLAN, *map(names.pack, CONDEMNED_PACKS),
+    }  # fmt: skip
     assert {one.name for one in (PARTIES / "replica/plans/1").iterdir()} == {"open", "condemned", "closed"}
 
 
-def test_both_know_what_notes_keep(copy: Path, repository: Repository, clock: StillClock) -> None:
-    """Made here, because no golden repository has to change for an object that none of them holds."""
-    run = Run.start(clock)
-    pinned, held, lifted = (resolve_snapshot(repository, MADE[one]) for one in ("golden 2", "clinic 1", "till 1"))
-    keep_snapshots(repository, [pinned], Keep.PIN, reason="a", until_utc=datetime(2100, 1, 1, tzinfo=UTC), run=run)
-    keep_snapshots(repository, [held, lifted], Keep.HOLD, reason="b", run=run)
-    lift_keeping(repository, lifted.snapshot_id, Keep.HOLD, reason="c", run=run)
+def test_both_know_what_notes_keep(reader: Reader, repository: Repository) -> None:
+    """One hold was lifted as the approver agreed; another one by a note that nobody agreed to, so it is in force."""
     kept = kept_commits(repository, list_commits(repository))
-    assert set(kept) == {pinned.commit.hash, held.commit.hash}
-    read = open_as(copy, "identity").keeping()
-    assert {one: [note["hash"] for note in found] for one, found in read.items()} == {
+    commits = {one.commit.hash: one.snapshot_id for one in list_snapshots(repository)}
+    assert {commits[one]: [note.note.keep for note in found] for one, found in kept.items()} == {
+        MADE["golden 2"]: [Keep.PIN], MADE["clinic 1"]: [Keep.HOLD], MADE["laptop-2 1"]: [Keep.HOLD],
+    }  # fmt: skip
+    assert {one: [note["hash"] for note in found] for one, found in reader.keeping().items()} == {
         one: [note.hash for note in found] for one, found in kept.items()
     }
+
+
+def test_both_know_what_approvers_agreed_to(reader: Reader, repository: Repository) -> None:
+    (request,) = list_requests(repository)
+    assert (request.request, request.granted, request.hosts) == (MADE["request"], True, ("approver",))
+    assert reader.trust.policy["approvers"] == [MADE["approver"]]
+    (held,) = request.objects or tuple(one.snapshot for one in request.snapshots)
+    assert held == MADE["till 1"]
+
+
+def test_a_rewritten_snapshot_has_the_place_of_the_one_before(
+    reader: Reader, repository: Repository, tmp_path: Path
+) -> None:
+    (one,) = [one for one in list_snapshots(repository) if one.source == "home"]
+    assert (one.snapshot_id, one.sequence, one.sound) == (MADE["golden 2"], 2, True)
+    assert one.commit.replaces is not None
+    assert list((PARTIES / "replica/snapshots").glob(f"*/{MADE['golden 2, replaced']}-{one.commit.replaces.commit}"))
+    (read,) = [one for one in reader.commits() if one["source"] == "home"]
+    assert read["replaces"]["commit"] == one.commit.replaces.commit
+    reader.restore(read, tmp_path / "home")
+    assert sorted(one.name for one in (tmp_path / "home/documents").iterdir()) == ["own", "shared"]
 
 
 def test_a_proven_pack_of_the_other_host_is_reused_and_a_lying_one_quarantined(
@@ -142,7 +167,9 @@ def test_a_proven_pack_of_the_other_host_is_reused_and_a_lying_one_quarantined(
 
 
 def test_both_know_what_left_quarantine(copy: Path, repository: Repository, clock: StillClock) -> None:
-    before = open_as(copy, "identity").verdicts()[0]
+    proven, quarantined = open_as(copy, "identity").verdicts()
+    assert MADE["pack that left quarantine"] not in quarantined
+    before = proven
     lift_quarantine(repository, [MADE["quarantined pack"]], reason="a", run=Run.start(clock))
     assert open_as(copy, "identity").verdicts() == (before, set())
     assert not read_verdicts(repository).quarantined
@@ -156,8 +183,8 @@ def test_ends_decide(reader: Reader) -> None:
     assert (broken["state"], committing["state"]) == ("broken", "committing")
     assert broken["signer"] != committing["signer"]
     others = [one.name for one in (PARTIES / "replica/leases").iterdir() if one.name not in MADE.values()]
-    assert {end["state"] for one in others if (end := reader.decision(one))} == {"committing"}
-    assert len(others) == len(LISTED) + 2
+    assert {end["state"] for one in others if (end := reader.decision(one))} == {"committing", "ended"}
+    assert len(others) == len(LISTED) + 2 + 2  # of the rewrite, and of the snapshot that it made
 
 
 def test_verify_finds_no_damage_and_names_what_is_refused(repository: Repository) -> None:

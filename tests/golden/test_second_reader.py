@@ -177,6 +177,8 @@ READ_BY_NAME = (
     "forgotten/",
     "unforgotten/",
     "notes/",
+    "approvals/",
+    "verdicts/",
     "audit/",
 )
 
@@ -232,6 +234,8 @@ def reads_everything(version: Path, target: Path) -> list[str] | None:
     try:
         reader = open_as(version, "identity")
         reader.check_audit()
+        reader.keeping()  # approvals among it
+        reader.verdicts()
         for commit in reader.commits():
             reader.restore(commit, target / commit["snapshot"])
     except ERRORS:
