@@ -80,6 +80,9 @@ def read_evidence(
     if listed is None:
         listed = tuple(info.name for info in store.list(names.SEALS))
     places = frozenset(place for name in listed if (place := names.parse_seal(name)))
+    replaced = {one for seal in cache.seals.values() if seal.fold is not None for one in seal.fold.seals}
+    if any(place.hash in replaced and place.hash not in cache.seals for place in places):
+        cache.read_folded()
     certified = {signer[: len(signer) // 2] for signer in authority.trust.certificates}
     refused: dict[str, SealFinding] = {}
     wanted: list[SealName] = []
@@ -96,7 +99,9 @@ def read_evidence(
     refused |= read
     damaged = tuple(sorted(name for name in read if name not in cache.refused and read[name].code == "bad-seal"))
     counted = count_seals(cache.seals.values(), authority.trust, at={place.hash for place in places})
-    known = frozenset(count_seals(cache.seals.values(), authority.trust).files)
+    everywhere = count_seals(cache.seals.values(), authority.trust)
+    known = frozenset(everywhere.files)
+    cache.fold(everywhere.folded.superseded_hashes)
     for one, judgment in counted.refused.items():
         name = cache.seals[one].name
         refused[name] = SealFinding("refused-seal", name, f"counts no more: {judgment.value}")

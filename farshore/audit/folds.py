@@ -112,7 +112,7 @@ def count_folds(
             continue
         signer = known.signers.get(fold.chain, "")
         if not signer or not known.names(fold) or not accepts(signer, fold.chain, fold.last, fold.seals[-1]):
-            unproven.add(seal.hash)
+            (shadowed if seal.signer in trust.revocations else unproven).add(seal.hash)
         elif (
             (seal.signer in trust.revocations and counted.keys() >= set(fold.seals))
             or used_hashes.intersection(fold.seals)

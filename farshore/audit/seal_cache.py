@@ -1,6 +1,7 @@
 """The facts that this host found about seals and audit files, so that it reads and verifies each once.
 
     <cache_dir>/audit/<repository id>/seals         one JSON object for all replicas; lost, it is made again
+    <cache_dir>/audit/<repository id>/seals-folded  likewise of seals that a fold replaces: read where one is listed
 
 Kept are seals whose signature holds, names of objects that are no such seals and never will be, and what the rows of
 files claim: operations and sources. Whether a seal or a file counts is never kept: it is judged each time, by the owner
@@ -39,6 +40,25 @@ class SealCache:
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     claims: dict[str, tuple[Claim, ...] | None] = field(default_factory=dict)
     changed: bool = False
+    folded: frozenset[str] = frozenset()
+    _folded_read: bool = False
+
+    def read_folded(self) -> None:
+        """Add the seals that folds replace, which a replica that still has them needs."""
+        if not self._folded_read:
+            self._folded_read = True
+            self.seals = _read_seals(self._folded_path, self.fingerprint) | self.seals
+
+    @property
+    def _folded_path(self) -> Path:
+        return self.path.with_name("seals-folded")
+
+    def fold(self, replaced: frozenset[str]) -> None:
+        """Have these seals kept apart, so that years of them are not read with each question."""
+        if self.seals.keys() & replaced and not self._folded_read:
+            self.read_folded()
+            self.changed = True
+        self.folded = replaced
 
     def save(self) -> None:
         """Write what was added, by a rename; of two processes the last one's stays, and the other reads again.
@@ -48,21 +68,22 @@ class SealCache:
         """
         if not self.changed:
             return
-        value = {
-            "version": _VERSION,
-            "fingerprint": self.fingerprint,
-            "seals": [_encode(seal) for seal in self.seals.values()],
-            "refused": self.refused,
-            "claims": self.claims,
-        }
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.{threading.get_ident()}")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
-            fresh.replace(self.path)
-        except OSError as error:
-            raise unusable(CACHE, self.path.parent, error) from error
+        folded = [_encode(seal) for seal in self.seals.values() if seal.hash in self.folded]
+        if folded:  # first, so that none is in neither
+            self._write(self._folded_path, {"seals": folded})
+        live = [_encode(seal) for seal in self.seals.values() if seal.hash not in self.folded]
+        self._write(self.path, {"seals": live, "refused": self.refused, "claims": self.claims})
         self.changed = False
+
+    def _write(self, path: Path, content: dict[str, Any]) -> None:
+        value = {"version": _VERSION, "fingerprint": self.fingerprint, **content}
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
+            fresh.replace(path)
+        except OSError as error:
+            raise unusable(CACHE, path.parent, error) from error
 
 
 def open_seal_cache(cache_dir: Path, repository_id: str, fingerprint: bytes) -> SealCache:
@@ -84,6 +105,16 @@ def open_seal_cache(cache_dir: Path, repository_id: str, fingerprint: bytes) -> 
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return empty
+
+
+def _read_seals(path: Path, fingerprint: str) -> dict[str, Seal]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if (value["version"], value["fingerprint"]) != (_VERSION, fingerprint):
+            return {}
+        return {seal.hash: seal for seal in map(_decode, value["seals"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _encode(seal: Seal) -> list[Any]:

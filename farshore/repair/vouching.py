@@ -154,6 +154,7 @@ class Vouching:
         except READ_ERRORS:
             return frozenset()
         folded = evidence.counted.folded
+        evidence.cache.read_folded()
         seals = [evidence.cache.seals[one] for one in folded.emptied if one in evidence.cache.seals]
         files = {file.name for seal in seals if seal.fold is None for file in seal.files}
         gone = {seal.name for seal in seals if seal.hash in folded.superseded_hashes}

@@ -72,6 +72,8 @@ def test_a_seal_that_no_daily_seal_names_is_not_folded(victim: Victim, what: str
     checked = victim.run("verify")
     assert checked.code == 62
     assert name in checked.said or what == "hidden"
+    victim.good("key", "revoke", "maintainer", "--reason", "stolen", "--yes")
+    assert counted(victim) == 4 - (what == "hidden"), "once it is revoked its fold ends no question"
 
 
 def cut(victim: Victim) -> None:

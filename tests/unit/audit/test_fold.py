@@ -15,9 +15,12 @@ import pytest
 from farshore.access.unlock import Need
 from farshore.audit import names
 from farshore.audit.cached_query import query_replica, tables_at
+from farshore.audit.delta_log import files_of
 from farshore.audit.evidence import read_evidence
 from farshore.audit.fold import FoldOptions, FoldResult, fold_tables
+from farshore.audit.index import index_replica
 from farshore.audit.schema import TABLES
+from farshore.audit.seal_cache import open_seal_cache
 from farshore.catalog.snapshots import list_snapshots
 from farshore.errors import KeyMissing
 from farshore.repair.vouching import Vouching
@@ -120,6 +123,37 @@ def test_a_host_without_a_cache_reads_the_same(engine: Engine) -> None:
 def test_only_who_maintains_folds(engine: Engine) -> None:
     with host(engine, "db1").opened(Need.WRITE) as repository, pytest.raises(KeyMissing, match="maintain"):
         fold_tables(repository, OPTIONS, Run.start(engine.clock))
+
+
+def test_the_delta_log_names_the_files_of_the_fold_and_none_that_went(engine: Engine) -> None:
+    with engine.opened(Need.READ) as repository:
+        index_replica(repository, repository.replica("a"), run=Run.start(engine.clock))
+    first = len(engine.objects("a", names.delta_log("copies")))
+    fold(engine)
+    engine.clock.wait_s(8 * DAY_S)
+    fold(engine)
+    versions = engine.objects("a", names.delta_log("copies"))
+    assert len(versions) > first
+    there = {name for name in audit_objects(engine) if names.table_of(name) == "copies"}
+    assert files_of("copies", sorted(versions.items())) == there
+
+
+def test_seals_that_went_are_not_read_with_each_question(engine: Engine) -> None:
+    everything(engine)
+    fold(engine)
+    engine.clock.wait_s(8 * DAY_S)
+    fold(engine)
+    before = everything(engine)
+    with engine.opened(Need.READ) as repository:
+        at = tables_at(repository, repository.replica("a"))
+        cache = open_seal_cache(at.cache_dir, at.repository_id, at.authority.fingerprint)
+        evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority)
+    went = evidence.counted.folded.superseded_hashes
+    assert went
+    assert not went & cache.seals.keys()
+    cache.read_folded()
+    assert went <= cache.seals.keys()
+    assert everything(engine) == before
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
