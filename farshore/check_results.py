@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
-from farshore.model import DamagedObject, DoubtedSnapshot, RefusedObject, ReplicaRequests
+from farshore.model import DamagedObject, DoubtedSnapshot, RefusedObject, ReplicaRequests, dataclass
 from farshore.results import ReadRepaired
 
 

@@ -16,7 +16,6 @@ is unbroken. Public keys are 1,216 bytes (ML-KEM-768 ‖ X25519), private keys 9
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
@@ -36,6 +35,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from farshore import limits
 from farshore.errors import HeaderDamaged, ObjectCorrupt, WrongPassphrase
+from farshore.model import dataclass
 
 KEY_BYTES = 32
 TAG_BYTES = 16

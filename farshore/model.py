@@ -5,17 +5,162 @@ chunk ids, which are 32 raw bytes because there are millions of them. Names insi
 
 Values do not change and hold no open resource, so they cross threads and processes. Sizes are bytes, times are aware
 and in UTC, durations are seconds; names say so at their end.
+
+`dataclass` is that of the library, but makes frozen classes in a third of the time: the library compiles six functions
+for each as its module is imported, and a command imports some 230: 140 ms of the 500 of a small restore. Here
+`__init__` alone is compiled; what compares, shows and guards is the same closure for every class. It is here and no
+module of its own because every command loads this one (decision 0057).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
+from inspect import get_annotations
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farshore import limits
+
+if TYPE_CHECKING:  # a type checker knows this name, and what it makes of a class
+    from dataclasses import dataclass as dataclass  # noqa: PLC0414 - given on to those who import it
+else:
+
+    def dataclass(cls: type | None = None, /, **options: bool) -> Any:
+        """Make a class a dataclass, with the arguments of `dataclasses.dataclass`."""
+        return partial(_made, **options) if cls is None else _made(cls, **options)
+
+
+_KNOWN = frozenset({"frozen", "slots", "kw_only", "repr"})  # with any other option the library makes all of the class
+_Values = Callable[[Any], Any]
+
+
+def _made(cls: type, **options: bool) -> type:
+    plain = options.get("frozen") and options.keys() <= _KNOWN and not any(map(dataclasses.is_dataclass, cls.__mro__))
+    if not plain or any("InitVar" in str(one) for one in get_annotations(cls).values()):
+        return dataclasses.dataclass(**options)(cls)
+    return _frozen(cls, **options)
+
+
+def _frozen(cls: type, *, frozen: bool, slots: bool = False, kw_only: bool = False, repr: bool = True) -> type:  # noqa: A002
+    own = cls.__dict__
+    kept = {name for name in ("__init__", "__repr__", "__eq__", "__hash__", "__getstate__") if name in own}
+    if own.get("__hash__") is None and "__eq__" in own:  # no decision: Python puts None beside every `__eq__`
+        kept.discard("__hash__")
+    if not cls.__doc__:
+        cls.__doc__ = cls.__name__  # which the library would make of the signature, and that of every function
+    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)(cls)
+    made.__dataclass_params__.frozen = frozen  # so that the library lets frozen ones inherit
+    fields = dataclasses.fields(made)
+    compared = _values(tuple(one.name for one in fields if one.compare))
+    hashed = _values(tuple(one.name for one in fields if (one.compare if one.hash is None else one.hash)))
+    functions = {**_guards(made, {one.name for one in fields}), "__eq__": _equal(compared), "__hash__": _hash(hashed)}
+    if repr:
+        functions["__repr__"] = _repr(tuple(one.name for one in fields if one.repr))
+    if slots:
+        functions |= _pickling(tuple(one.name for one in fields))
+    if "__init__" not in kept:
+        functions["__init__"] = _init(made, fields)
+    for name, function in functions.items():
+        if name not in kept:
+            function.__name__, function.__qualname__ = name, f"{made.__qualname__}.{name}"
+            setattr(made, name, function)
+    kept_type: type = made
+    return kept_type
+
+
+def _values(names: tuple[str, ...]) -> _Values:
+    """Return what gives the values of some fields as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda self: tuple(getattr(self, name) for name in names)
+
+
+def _init(cls: type, fields: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
+    """Return `__init__`, compiled from text as the library does it."""
+    known: dict[str, Any] = {"_set": object.__setattr__, "_MISSING": dataclasses.MISSING}
+    plain: list[str] = []
+    named: list[str] = []
+    lines: list[str] = []
+    for one in fields:
+        value = one.name
+        parameter = one.name
+        if one.default_factory is not dataclasses.MISSING:
+            known[f"_make_{one.name}"] = one.default_factory
+            value = (
+                f"_make_{one.name}() if {one.name} is _MISSING else {one.name}" if one.init else f"_make_{one.name}()"
+            )
+            parameter += "=_MISSING"
+        elif one.default is not dataclasses.MISSING:
+            known[f"_default_{one.name}"] = one.default
+            value = value if one.init else f"_default_{one.name}"
+            parameter += f"=_default_{one.name}"
+        elif not one.init:
+            continue
+        lines.append(f" _set(self, {one.name!r}, {value})")
+        if one.init:
+            (named if one.kw_only else plain).append(parameter)
+    if hasattr(cls, "__post_init__"):
+        lines.append(" self.__post_init__()")
+    parameters = ", ".join(["self", *plain, *(["*", *named] if named else [])])
+    exec("\n".join([f"def __init__({parameters}):", *lines, " pass"]), known)  # noqa: S102 - of names of fields alone
+    made: Callable[..., None] = known["__init__"]
+    return made
+
+
+def _guards(cls: Any, names: set[str]) -> dict[str, Any]:
+    """Return what refuses to change a field, in the words of the library."""
+
+    def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
+        if type(self) is cls or name in names:
+            raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+        super(cls, self).__setattr__(name, value)
+
+    def __delattr__(self: Any, name: str) -> None:  # noqa: N807
+        if type(self) is cls or name in names:
+            raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+        super(cls, self).__delattr__(name)
+
+    return {"__setattr__": __setattr__, "__delattr__": __delattr__}
+
+
+def _equal(values: _Values) -> Callable[[Any, Any], Any]:
+    def __eq__(self: Any, other: Any) -> Any:  # noqa: N807
+        return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
+
+    return __eq__
+
+
+def _hash(values: _Values) -> Callable[[Any], int]:
+    def __hash__(self: Any) -> int:  # noqa: N807
+        return hash(values(self))
+
+    return __hash__
+
+
+def _repr(names: tuple[str, ...]) -> Callable[[Any], str]:
+    def __repr__(self: Any) -> str:  # noqa: N807
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{self.__class__.__qualname__}({shown})"
+
+    return __repr__
+
+
+def _pickling(names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what pickles and copies a class with slots, which nothing may be assigned to."""
+
+    def __getstate__(self: Any) -> list[Any]:  # noqa: N807
+        return [getattr(self, name) for name in names]
+
+    def __setstate__(self: Any, state: list[Any]) -> None:  # noqa: N807
+        for name, value in zip(names, state, strict=True):
+            object.__setattr__(self, name, value)
+
+    return {"__getstate__": __getstate__, "__setstate__": __setstate__}
+
 
 SnapshotId = str
 SourceId = str

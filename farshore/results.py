@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from farshore.model import (
     SnapshotCounts,
     SnapshotId,
     SnapshotState,
+    dataclass,
 )
 
 UNREACHABLE = "unreachable"  # state of a check of a replica that could not be asked: nothing is known of it

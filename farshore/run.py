@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.clock import Clock
+from farshore.model import dataclass
 from farshore.results import ProgressCallback, no_progress
 
 

@@ -7,13 +7,13 @@ would need rights over the bucket, and asking every night for what an administra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import FarshoreError, LifecycleDeletes, LockUnsupported
+from farshore.model import dataclass
 from farshore.stores.base import Capabilities
 from farshore.stores.object_retention import LockMode
 from farshore.stores.probe_capability import BucketSettings, Effect, HasProbeCapability, Setting

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from farshore.model import dataclass
 from farshore.mountinfo import Mount, read_mounts
 
 

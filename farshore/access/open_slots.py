@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 from farshore import crypto, limits
 from farshore.errors import FarshoreError, HeaderDamaged, NotFound, ObjectCorrupt, WrongPassphrase
 from farshore.format import names
+from farshore.model import dataclass
 from farshore.replicas.reader import ReplicaReader, open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.sealed import DomainKeys, KeySet, Role, domain_keys, key_tag, newest_epoch, slots

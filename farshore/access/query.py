@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from farshore.access import open_repository
@@ -24,6 +24,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.extras import require_extra
+from farshore.model import dataclass
 from farshore.replicas import OnWait, unasked_error, wait_quietly
 from farshore.replicas.repository import Repository, no_such_replica
 

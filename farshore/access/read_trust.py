@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.access.unlock import credential_path, read_credential
@@ -20,6 +19,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.header import KNOWN_FEATURES, Header, is_prefix
 from farshore.format.names import LATER_HEADER
+from farshore.model import dataclass
 from farshore.replicas.owner_log import check_writable, read_owner_log
 from farshore.replicas.repository import Replica, Repository
 from farshore.trust.memory import Memory, known_at, read_memory, remember

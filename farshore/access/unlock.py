@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from farshore.errors import (
 )
 from farshore.format.header import Header
 from farshore.host_resources import forbid_core_dumps
+from farshore.model import dataclass
 from farshore.replicas.repository import Repository
 from farshore.sealed import KeySet, index_keys_only, newest_epoch
 from farshore.sealed.key_files import (

@@ -10,7 +10,6 @@ import glob
 import importlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ from farshore.audit.tables import arrow_schema
 from farshore.audit.views import VIEWS, reads_of
 from farshore.errors import Bug, QueryInvalid, ToolUnavailable
 from farshore.extras import needed_extra
+from farshore.model import dataclass
 
 if TYPE_CHECKING:
     import duckdb

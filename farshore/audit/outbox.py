@@ -19,13 +19,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from farshore.host_resources import STATE, unusable
 from farshore.limits import AUDIT_OUTBOX_BYTES_MAX
+from farshore.model import dataclass
 
 
 class RecordedNeeds(NamedTuple):

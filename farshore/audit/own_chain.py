@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from farshore.audit.outbox import Head, RecordedNeeds
 from farshore.audit.seals import Seal, SeenHeads
 from farshore.clock import Clock
 from farshore.host_resources import STATE, unusable
+from farshore.model import dataclass
 from farshore.signing import SigningKey
 from farshore.trust.log_entry import LogHead
 

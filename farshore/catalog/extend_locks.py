@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -20,6 +19,7 @@ from farshore.errors import READ_ERRORS, NotFound
 from farshore.format import names
 from farshore.format.commit import Commit, ReplicaLock
 from farshore.format.object_kinds import Kind
+from farshore.model import dataclass
 from farshore.replicas.repository import Replica, Repository
 from farshore.stores.base import ObjectInfo
 from farshore.stores.object_retention import Lock, LockMode, LockRule, grid_end

@@ -7,7 +7,7 @@ its writer's and nobody else's word. docs/reference/format.md, section 6; tests/
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore.catalog.inventory import reused_missing
 from farshore.catalog.needs import objects_of, read_needs
@@ -19,6 +19,7 @@ from farshore.format.commit import CommitHead
 from farshore.format.lease import EndState
 from farshore.format.names import CommitName
 from farshore.format.object_kinds import Kind
+from farshore.model import dataclass
 from farshore.replicas.leases import ReplicaLeases, SeenLease, is_decided, note_settled, read_leases
 from farshore.replicas.repository import Replica, Repository
 

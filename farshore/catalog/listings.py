@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
+from farshore.model import dataclass
 from farshore.replicas.repository import Replica
 
 Table = npt.NDArray[Any]

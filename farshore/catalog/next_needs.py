@@ -7,12 +7,12 @@ docs/reference/format.md, section 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from farshore import limits
 from farshore.catalog.merge_policy import runs_to_merge
 from farshore.format.commit import RunRef
 from farshore.format.needs import NeededPack, Needs, encode_needs, join_needs
+from farshore.model import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ everything. docs/reference/format.md, section 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import limits
@@ -17,6 +16,7 @@ from farshore.format.bounded_parquet import File
 from farshore.format.commit import RunRef
 from farshore.format.manifest import ManifestReader, ManifestWriter
 from farshore.format.page_maps import PageMap, PagesWriter
+from farshore.model import dataclass
 from farshore.replicas.repository import Repository
 from farshore.sealed.sealed_object import ObjectKey, SealedKind, SealedReader
 

@@ -7,7 +7,7 @@ maintainer those count that its revocation names, so holds outlast their makers,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +23,7 @@ from farshore.format import names
 from farshore.format.approval import Act
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.note import Keep, Note, NoteDetails, decode_details, decode_note, encode_details, encode_note
+from farshore.model import dataclass
 from farshore.replicas.repository import Replica, Repository
 from farshore.replicas.signed_texts import SignatureChecker, sign_text
 from farshore.sealed import KeySet, key_tag

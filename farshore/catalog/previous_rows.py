@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +14,7 @@ from farshore import limits
 from farshore.format.comparable import Comparable
 from farshore.format.manifest import SCHEMA
 from farshore.index import ABSENT, ChunkIndex
-from farshore.model import HOLE, EntryKind
+from farshore.model import HOLE, EntryKind, dataclass
 from farshore.sources.base import Listing
 
 _HOLE = np.frombuffer(HOLE, dtype="V32")[0]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from farshore.format.choosing import Alike, Candidates, HardLinks
 from farshore.format.entries import ENTRY_COLUMNS, table_to_entries
 from farshore.format.extents import view_extents
 from farshore.format.manifest import ManifestReader, ManifestRow, display_path, table_to_rows
-from farshore.model import HOLE, EntryKind
+from farshore.model import HOLE, EntryKind, dataclass
 from farshore.sources.directory.globs import Globs
 from farshore.sources.glob_expressions import Line, read_line, why_void
 

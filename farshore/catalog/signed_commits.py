@@ -11,7 +11,7 @@ so that only holders of the domain's index key read what a source is called, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +23,7 @@ from farshore.errors import FormatTooNew, ObjectCorrupt, SourceNotEnrolled
 from farshore.format import decode_signed, encode_signed, names
 from farshore.format.commit import Commit, CommitHead, decode_commit, decode_head, encode_commit, encode_details
 from farshore.format.names import CommitName
+from farshore.model import dataclass
 from farshore.replicas.repository import Repository
 from farshore.sealed import KeySet, key_tag
 from farshore.signing import SignedKind

@@ -7,14 +7,14 @@ source, with times as caps alone. docs/reference/format.md, section 5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from farshore.catalog import ListedCommits, list_commits
 from farshore.errors import SnapshotUnknown
 from farshore.format.commit import Commit, CommitHead
-from farshore.model import PromisedLock, SnapshotInfo, SnapshotState, data_moment
+from farshore.model import PromisedLock, SnapshotInfo, SnapshotState, data_moment, dataclass
 from farshore.replicas import unasked_error
 from farshore.replicas.repository import Repository
 from farshore.trust.log_entry import LogHead

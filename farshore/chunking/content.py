@@ -6,11 +6,11 @@ Cut points are a compatibility promise: they depend only on the header's sizes a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyfastcdc import FastCDC
 
 from farshore import limits
+from farshore.model import dataclass
 from farshore.page_pool import make_pages
 
 

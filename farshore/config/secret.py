@@ -11,11 +11,11 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from farshore.errors import SecretUnavailable
+from farshore.model import dataclass
 
 SecretKind = Literal["env", "file", "command", "block"]
 ResolveBlock = Callable[[str], str]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from farshore.config.document import Document, KeyPath, variable_name
@@ -40,6 +39,7 @@ from farshore.config.settings import (
     SourceConfig,
     SqliteConfig,
 )
+from farshore.model import dataclass
 from farshore.stores.object_retention import LockMode
 
 _SOURCE_CLASSES: Mapping[str, type[DirectoryConfig | SqliteConfig | PostgresConfig]] = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import IO
 
 import pyarrow as pa
@@ -27,6 +26,7 @@ from farshore.format.page_headers import (
     column_chunks,
     pages_of,
 )
+from farshore.model import dataclass
 
 File = IO[bytes] | io.RawIOBase
 

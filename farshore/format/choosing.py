@@ -7,14 +7,13 @@ are neighbors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
 from farshore.format import arrow as pc
 from farshore.format.columns import whole
-from farshore.model import EntryKind
+from farshore.model import EntryKind, dataclass
 
 COLUMNS = ("path", "kind")
 

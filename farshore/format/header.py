@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from farshore.format import (
     is_hex,
     split_signed,
 )
-from farshore.model import Signature
+from farshore.model import Signature, dataclass
 
 FORMAT = "farshore"
 VERSION = 1

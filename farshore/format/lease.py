@@ -7,7 +7,7 @@ them without a key.
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,6 +24,7 @@ from farshore.format import (
     is_hex,
     require_format,
 )
+from farshore.model import dataclass
 
 BEAT_FORMAT = "farshore-lease"
 END_FORMAT = "farshore-lease-end"

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import names
+from farshore.model import dataclass
 
 MAGIC = b"FSND"
 VERSION = 1

@@ -7,7 +7,6 @@ that a deletion needs no key.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -26,6 +25,7 @@ from farshore.format import (
     require_format,
 )
 from farshore.format.commit import decode_tags, encode_tags
+from farshore.model import dataclass
 
 FORMAT = "farshore-note"
 VERSION = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from farshore.model import dataclass
 
 KEY_ID_BYTES = 16
 SALT_BYTES = 32

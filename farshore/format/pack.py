@@ -6,7 +6,6 @@ Tables of segments and chunks are numpy arrays with the very layout of the bytes
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.format.origin import KEY_ID_BYTES, SALT_BYTES, Origin
-from farshore.model import Signature
+from farshore.model import Signature, dataclass
 
 MAGIC = b"FSPK"
 TAIL_MAGIC = b"FSPF"

@@ -237,7 +237,7 @@ def _skip(data: bytes, at: int, end: int, kind: int) -> int:
 
 
 def _skip_structs(data: bytes, at: int, end: int, count: int) -> int:
-    """Return where so many structs end that follow each other."""
+    """Return where `count` structs end, one behind the other."""
     left = [count] if count else []  # structs that are not read yet, of each list that one is in
     while left:
         if at >= end:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -27,6 +26,7 @@ from farshore.format import (
     names,
     require_format,
 )
+from farshore.model import dataclass
 
 FORMAT = "farshore-plan"
 VERSION = 1

@@ -5,7 +5,6 @@ docs/reference/format.md, section 5. No version makes one yet; each reader obeys
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from farshore.errors import ObjectCorrupt
@@ -19,6 +18,7 @@ from farshore.format import (
     is_hex,
     require_format,
 )
+from farshore.model import dataclass
 
 FORMAT = "farshore-tombstone"
 COUNTER_FORMAT = "farshore-untombstone"

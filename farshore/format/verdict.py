@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
@@ -22,6 +21,7 @@ from farshore.format import (
     require_format,
 )
 from farshore.format.needs import NeededKey
+from farshore.model import dataclass
 
 FORMAT = "farshore-verdict"
 VERSION = 1

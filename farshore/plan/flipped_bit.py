@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from farshore.config import Config, HolderKind
+from farshore.model import dataclass
 from farshore.plan.judging import NAME_A_HOLDER, LossVerdict, SimulatedLoss
 from farshore.plan.losses import LossKind, key_holders
 from farshore.plan.replicas import place_replicas

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from farshore.config import Config, HolderConfig, format_duration
+from farshore.model import dataclass
 from farshore.plan.losses import Loss, LossKind, key_holders
 from farshore.plan.replicas import PlacedReplica, place_replicas
 from farshore.plan.rules import interval_of

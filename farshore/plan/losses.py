@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
 from farshore.config import Config, HolderConfig, HolderKind
 from farshore.errors import ConfigInvalid
+from farshore.model import dataclass
 from farshore.plan.replicas import PlacedReplica, place_replicas
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from difflib import get_close_matches
 from importlib.resources import files
@@ -13,6 +13,7 @@ from typing import Any
 
 from farshore.errors import ConfigInvalid
 from farshore.limits import GIB
+from farshore.model import dataclass
 
 _AMOUNTS = ("gb_month", "put_1000", "list_1000", "get_1000", "egress_gb", "retrieval_gb")
 _COUNTS = ("days_min", "gb_bytes")

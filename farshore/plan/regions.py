@@ -6,10 +6,11 @@ import csv
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
+
+from farshore.model import dataclass
 
 EARTH_RADIUS_KM = 6371.0  # mean: a sphere is half a percent off at most, far less than the size of a city's region
 CLOUDS = ("aws", "azure", "gcp")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from farshore.config import Config, ReplicaConfig
 from farshore.errors import ConfigInvalid
+from farshore.model import dataclass
 from farshore.plan.regions import CLOUDS, Place, distance_km, known_regions, nearest_region
 
 SITE = "site"  # the provider of a place that its owner runs

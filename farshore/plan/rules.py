@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from farshore.config import Config, format_duration
 from farshore.errors import ConfigInvalid
+from farshore.model import dataclass
 from farshore.plan.regions import distance_km
 from farshore.plan.replicas import PlacedReplica, place_replicas
 from farshore.plan.schedules import longest_gap

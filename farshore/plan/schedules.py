@@ -6,10 +6,11 @@ Pure.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import pairwise
+
+from farshore.model import dataclass
 
 _NAMED = {
     "@hourly": "0 * * * *",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore import limits
 from farshore.catalog.condemned import refuse_condemned
@@ -23,6 +23,7 @@ from farshore.format.fragments import decode_fragment
 from farshore.format.names import object_bytes_max
 from farshore.format.needs import Needs
 from farshore.format.object_kinds import Kind
+from farshore.model import dataclass
 from farshore.repair.copy_lease import Permit, permit_at, refuses_commit
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository

@@ -7,7 +7,6 @@ found damage, and one more for each commit that it puts, because its end decides
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from farshore.catalog import list_commits
 from farshore.catalog.finish_commits import first_lacking
@@ -15,6 +14,7 @@ from farshore.catalog.snapshots import places_of
 from farshore.catalog.tombstones import forgotten_commits
 from farshore.errors import FarshoreError, KeyMissing
 from farshore.format.object_kinds import Kind
+from farshore.model import dataclass
 from farshore.repair.object_checks import digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.replicas.lease_holder import LeaseHolder, new_lease

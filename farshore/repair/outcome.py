@@ -6,7 +6,6 @@ A restore records repairs too, so nothing here loads an SQL engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -23,7 +22,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.format import names
-from farshore.model import LostSnapshot, ReplicaRequests
+from farshore.model import LostSnapshot, ReplicaRequests, dataclass
 from farshore.plural import count_of
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from farshore.errors import Denied, FarshoreError, ObjectCorrupt
 from farshore.format.names import object_bytes_max
 from farshore.format.object_kinds import Kind
 from farshore.format.pack_id import hash_object
-from farshore.model import DamagedObject
+from farshore.model import DamagedObject, dataclass
 from farshore.repair.object_checks import check_itself, digest_in_name
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.outcome import Repair

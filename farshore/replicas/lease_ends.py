@@ -8,7 +8,6 @@ free below. tests/models/prune/lease_ends.py explores these rules; decision 0026
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from farshore.errors import (
     Conflict,
@@ -24,6 +23,7 @@ from farshore.errors import (
 from farshore.format import names
 from farshore.format.lease import ENDS_MAX, EndState, LeaseEnd, decode_end
 from farshore.format.names import object_bytes_max
+from farshore.model import dataclass
 from farshore.replicas.signed_texts import SignatureChecker
 from farshore.signing import SignedKind
 from farshore.stores.base import Store

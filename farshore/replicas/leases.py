@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
 from farshore import limits
@@ -18,6 +18,7 @@ from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt, Obje
 from farshore.format import names
 from farshore.format.lease import EndState, Lease, decode_lease
 from farshore.format.names import object_bytes_max
+from farshore.model import dataclass
 from farshore.replicas.lease_ends import Decision, read_ends
 from farshore.replicas.remembered import forget_all_but, remember, remembered
 from farshore.replicas.repository import Replica, Repository

@@ -11,7 +11,7 @@ mends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.format.pack_id import hash_object
+from farshore.model import dataclass
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.results import Found, RepairAction

@@ -17,10 +17,10 @@ import math
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from farshore import limits
 from farshore.config import Prefer
+from farshore.model import dataclass
 
 _HOUR_S = 3600.0
 _SMALL_BYTES = 64 * limits.KIB  # below this size latency dominates, and says nothing of the rate

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from farshore import signing
 from farshore.errors import READ_ERRORS, ObjectCorrupt, SourceNotEnrolled
 from farshore.format import JsonObject, decode_canonical, encode_signed, names, split_signed
 from farshore.format.names import object_bytes_max
+from farshore.model import dataclass
 from farshore.replicas.owner_log import read_owner_log
 from farshore.replicas.repository import Repository
 from farshore.sealed import KeySet

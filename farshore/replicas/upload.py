@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from farshore import host_resources
 from farshore.limits import SPOOL_FREE_BYTES_MIN
+from farshore.model import dataclass
 from farshore.stores.base import PlainBody
 from farshore.stores.body import body_pieces
 

@@ -6,11 +6,12 @@ Everything here is state. Callers hold the fan-out's lock.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore import limits
 from farshore.errors import Failure
 from farshore.limits import SPOOL_BYTES, UPLOADS_PER_REPLICA
+from farshore.model import dataclass
 from farshore.replicas.upload import QueuedUpload
 
 

@@ -9,13 +9,12 @@ time zone of the rules; `keep_within` counts back from the newest snapshot, so a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from farshore.config import RetentionConfig
-from farshore.model import SnapshotInfo
+from farshore.model import SnapshotInfo, dataclass
 
 
 class Why(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from farshore import crypto
 from farshore.crypto import KEY_BYTES, derive_key
 from farshore.errors import CredentialCannotRead, KeyMissing
 from farshore.format import JsonObject, decode_base64
+from farshore.model import dataclass
 from farshore.signing import SigningKey
 
 TAG_BYTES = 16

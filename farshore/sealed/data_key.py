@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from blake3 import blake3
 
@@ -11,6 +11,7 @@ from farshore import crypto
 from farshore.clock import Clock
 from farshore.crypto import KEY_BYTES, associated
 from farshore.errors import CredentialCannotRead, FormatTooNew, ObjectCorrupt, WrongPassphrase
+from farshore.model import dataclass
 from farshore.sealed import KeySet
 
 _DATA_KEY_HEADER = struct.Struct("<4sBB2x16s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from blake3 import blake3
 from farshore.errors import Bug, Corrupt, KeyMissing, Unsupported
 from farshore.format.footers import PACK_ID_DTYPE, Footers, decode_footers
 from farshore.format.fragments import SUBJECT, Fragment, FragmentEntry, encode_body, encode_fragment
+from farshore.model import dataclass
 from farshore.sealed import KeySet
 from farshore.sealed.packs import open_footer
 from farshore.signing import SignedKind, sign

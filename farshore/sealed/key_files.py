@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore import crypto
 from farshore.crypto import KEY_BYTES
 from farshore.errors import ConfigInvalid, FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
 from farshore.format import JsonObject, decode_base64, decode_object, encode_canonical
 from farshore.format.header import Header
+from farshore.model import dataclass
 from farshore.sealed import DomainKeys, KeySet, decode_domains, encode_domains
 from farshore.signing import SigningKey
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from blake3 import blake3
@@ -19,7 +18,7 @@ from farshore.format.fragments import FragmentEntry
 from farshore.format.origin import SALT_BYTES, Origin
 from farshore.format.pack import PackHeader, PackTail
 from farshore.format.pack_id import signed_digest
-from farshore.model import ChunkId, Signature
+from farshore.model import ChunkId, Signature, dataclass
 from farshore.page_pool import PagePool, give_back_tail
 from farshore.sealed import KeySet
 from farshore.sealed.segments import SealedSegment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,7 +14,7 @@ from farshore.compress import compress, decompress_into, opens_to
 from farshore.crypto import TAG_BYTES, associated, derive_key
 from farshore.errors import Bug, ObjectCorrupt
 from farshore.format.origin import SALT_BYTES, Origin
-from farshore.model import ChunkId
+from farshore.model import ChunkId, dataclass
 from farshore.page_pool import PagePool
 from farshore.sealed.data_key import DataKey
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from blake3 import blake3
@@ -31,7 +31,7 @@ from farshore.format import (
     encode_time,
 )
 from farshore.format.header import Header
-from farshore.model import Signature
+from farshore.model import Signature, dataclass
 from farshore.sealed import DomainKeys, Role, decode_domains, encode_domains
 from farshore.signing import SignedKind, SigningKey, VerifyKey, sign, verify
 

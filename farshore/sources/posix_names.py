@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.host_resources import check_host
+from farshore.model import dataclass
 from farshore.mountinfo import Mount, read_mounts
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from farshore.clock import Clock
 from farshore.errors import StoreUnavailable
 from farshore.limits import READ_RATE_MIN, RECEIVED_BYTES
+from farshore.model import dataclass
 from farshore.stores.base import Wanted
 
 

@@ -8,10 +8,10 @@ Errors are those of the contract.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from farshore.errors import StoreConflict
+from farshore.model import dataclass
 
 
 class Copying(Protocol):

@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from farshore.errors import LockDenied
 from farshore.format import names
+from farshore.model import dataclass
 
 _UNLOCKED = (names.LEASES, "probe/")
 

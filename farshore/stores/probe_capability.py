@@ -8,11 +8,11 @@ Nothing here is part of the contract of stores, and no backup, restore or verify
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from farshore.model import dataclass
 from farshore.stores.base import PutOutcome
 
 

@@ -15,13 +15,13 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
 from farshore.clock import Clock
+from farshore.model import dataclass
 from farshore.stores.base import Body
 
 _BEFORE_ANY_STORE = datetime(1990, 1, 1, tzinfo=UTC)  # a file system without times stamps files with its epoch

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -14,6 +14,7 @@ from itertools import pairwise
 from blake3 import blake3
 
 from farshore.format.names import hash_of
+from farshore.model import dataclass
 from farshore.signing import HASH_BYTES, VerifyKey
 
 SOURCE_PREFIX_DIGITS = 16

@@ -15,7 +15,6 @@ those, so a lost owner key that is found signs nothing more.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
@@ -34,6 +33,7 @@ from farshore.format import (
     require_format,
 )
 from farshore.format.header import Header
+from farshore.model import dataclass
 from farshore.signing import HASH_BYTES, SignedKind, SigningKey, VerifyKey, sign, verify
 from farshore.trust.action_codec import decode_action, decode_moment, encode_action
 from farshore.trust.actions import Action, ChangeOwner

@@ -11,13 +11,14 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from farshore import limits
 from farshore.errors import FormatTooNew, KeyFileDamaged, ObjectCorrupt, RepositoryMismatch
 from farshore.format import JsonObject, decode_object, encode_canonical, is_hex
 from farshore.format.header import check_holds, check_of
+from farshore.model import dataclass
 from farshore.trust.log_entry import LogHead
 
 FORMAT = "farshore-memory"

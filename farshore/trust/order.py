@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from farshore import limits
+from farshore.model import dataclass
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SKEW = timedelta(seconds=limits.CLOCK_SKEW_S_MAX)

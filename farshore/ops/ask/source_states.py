@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from farshore.access.query import run_query
@@ -14,7 +13,7 @@ from farshore.catalog.snapshots import trusted
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import TABLE_ERRORS
-from farshore.model import SnapshotInfo, SourceId
+from farshore.model import SnapshotInfo, SourceId, dataclass
 from farshore.trust.order import SKEW
 
 

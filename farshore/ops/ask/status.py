@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from farshore.access.open_replica import Writes, open_replica
@@ -15,7 +15,7 @@ from farshore.config import Config
 from farshore.errors import FarshoreError, RepositoryMissing
 from farshore.format import names
 from farshore.format.names import CommitName
-from farshore.model import RefusedObject
+from farshore.model import RefusedObject, dataclass
 from farshore.ops.ask.garbage import look_for_garbage
 from farshore.ops.ask.trust_report import TrustReport, report_trust
 from farshore.replicas import OnWait, ask_all, wait_quietly

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from blake3 import blake3
 
 from farshore.audit.rows import ObjectKind
@@ -15,6 +13,7 @@ from farshore.format import names
 from farshore.format.fragments import FragmentEntry
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.format.needs import Needs
+from farshore.model import dataclass
 from farshore.replicas.repository import Repository
 from farshore.sealed import KeySet
 from farshore.sealed.fragments import make_fragment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from farshore.catalog import ListedCommits, list_commits
 from farshore.catalog.finish_commits import FinishedCommits, finish_commits
@@ -14,6 +13,7 @@ from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning, Deni
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.lease import Lease
 from farshore.host import is_known_dead
+from farshore.model import dataclass
 from farshore.repair.complete_commit import complete_commit
 from farshore.replicas.leases import SeenLease, read_leases
 from farshore.replicas.repository import Repository

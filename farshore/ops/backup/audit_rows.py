@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from farshore import limits
 from farshore.audit import run_rows
@@ -16,6 +16,7 @@ from farshore.errors import CACHED_READ_ERRORS, Failure
 from farshore.format.commit import Commit
 from farshore.format.needs import Needs
 from farshore.format.object_kinds import Kind
+from farshore.model import dataclass
 from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.pipeline.capture import CaptureResult
 from farshore.ops.backup.prepare import RunState

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError
+from farshore.model import dataclass
 from farshore.ops.cost.estimate import Estimate, Usage, estimate
 from farshore.ops.cost.facts import BackupRuns, Facts, ReplicaFacts, read_facts
 from farshore.plan.prices import PriceTable, Quote, place_of, quote

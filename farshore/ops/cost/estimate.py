@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from farshore.limits import LIST_PAGE_OBJECTS, SEGMENT_BYTES
+from farshore.model import dataclass
 from farshore.plan.prices import Price
 
 _MONTHS_AHEAD = 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from farshore.audit import questions
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import FarshoreError
+from farshore.model import dataclass
 from farshore.replicas import OnWait, wait_quietly
 
 WINDOW_DAYS = 30.0  # the present rate is that of these days, or of all where there are fewer

@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import limits
@@ -16,6 +15,7 @@ from farshore.errors import Corrupt, FarshoreError, NotFound, ObjectCorrupt
 from farshore.format.names import object_bytes_max
 from farshore.format.pack_id import hash_object
 from farshore.host_resources import TEMPORARY, open_new_file
+from farshore.model import dataclass
 from farshore.repair.object_checks import check_itself, digest_in_name
 from farshore.replicas.object_pieces import checked_pieces, read_pieces
 from farshore.replicas.repository import Replica, Repository

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from farshore import limits
@@ -20,6 +20,7 @@ from farshore.errors import FarshoreError, ReplicaEmpty
 from farshore.format import names
 from farshore.format.object_kinds import Kind
 from farshore.host_resources import temporary_directory
+from farshore.model import dataclass
 from farshore.ops.heal.audit_rows import known_damage, record_heal
 from farshore.ops.heal.context import HealContext
 from farshore.ops.heal.good_copy import Transfer

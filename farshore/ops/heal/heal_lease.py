@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from farshore.errors import FarshoreError, KeyMissing
+from farshore.model import dataclass
 from farshore.ops.heal.context import HealContext
 from farshore.repair.copy_lease import copy_lease, may_lease
 from farshore.repair.replica_listing import Listing

@@ -8,12 +8,12 @@ ever. Leases stay where they are; foreign objects are reported and left.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from farshore.format import names
 from farshore.format.object_kinds import Kind
+from farshore.model import dataclass
 from farshore.repair.object_kinds import kind_of
 from farshore.repair.replica_listing import Expected, Listing, Union
 

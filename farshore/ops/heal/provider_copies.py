@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
 
 from farshore.access.open_replica import open_bare_store
 from farshore.clock import Clock
 from farshore.config import Config
 from farshore.errors import OPENING_ERRORS, STORE_ERRORS, FarshoreError, StoreConflict
 from farshore.format import names
+from farshore.model import dataclass
 from farshore.replicas.object_pieces import hash_pieces, read_pieces
 from farshore.replicas.repository import Replica
 from farshore.stores.base import ANY_OBJECT, Store

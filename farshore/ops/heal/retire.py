@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from farshore.access import open_repository
 from farshore.access.unlock import Need
@@ -11,7 +11,7 @@ from farshore.audit.rows import Operation, PartState, ReplicaPart, RunResult
 from farshore.catalog import ListedCommits, list_commits
 from farshore.config import Config
 from farshore.errors import FarshoreError, ReplicaNeeded, StoreUnavailable
-from farshore.model import SnapshotId
+from farshore.model import SnapshotId, dataclass
 from farshore.plan.rules import placement_allows
 from farshore.plural import count_of
 from farshore.replicas.repository import Repository, no_such_replica

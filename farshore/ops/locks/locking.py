@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -21,7 +21,7 @@ from farshore.catalog.needs import objects_of, objects_shared, read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, LockUnsupported, SnapshotUnknown
 from farshore.format.commit import Commit
-from farshore.model import SnapshotId
+from farshore.model import SnapshotId, dataclass
 from farshore.replicas.repository import Replica, Repository
 from farshore.results import Progress, ProgressCallback
 from farshore.run import Run

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 from farshore.clock import Clock
 from farshore.errors import READ_ERRORS, STORE_ERRORS, FarshoreError, StoreConflict, StoreUnavailable
+from farshore.model import dataclass
 from farshore.stores.base import Store
 from farshore.stores.probe_capability import HasProbeCapability, Upload
 from farshore.stores.wrappers.retrying import RetryingStore

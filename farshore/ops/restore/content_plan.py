@@ -8,7 +8,6 @@ The plan is 4 bytes a chunk and 5 a segment beside the index. Decision 0016.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from farshore import limits
 from farshore.errors import ObjectCorrupt
 from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.index import ABSENT, ChunkIndex
+from farshore.model import dataclass
 
 Array = npt.NDArray[Any]
 _POSITION_MAX = (1 << 32) - 2  # extents beyond share the last position: their segments are kept until the end

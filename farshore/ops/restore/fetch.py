@@ -12,13 +12,13 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import Enum, auto
 
 import numpy as np
 
 from farshore import limits
 from farshore.errors import Bug, ObjectCorrupt
+from farshore.model import dataclass
 from farshore.ops.restore.content_plan import ContentPlan, PackRange
 from farshore.ops.restore.read_segments import RangeContent, SegmentReader
 from farshore.ops.restore.spill import SpilledSegment, SpillFile

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from farshore.catalog.selection import SelectionOptions
+from farshore.model import dataclass
 from farshore.ops.restore.delta.options import DeltaOptions
 
 

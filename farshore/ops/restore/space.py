@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from farshore import limits
 from farshore.errors import TargetTooSmall
 from farshore.format.extents import EXTENT_BYTES, view_extents
 from farshore.format.manifest import ManifestRow
-from farshore.model import EntryKind, SnapshotCounts
+from farshore.model import EntryKind, SnapshotCounts, dataclass
 
 _INLINE_BYTES = 59  # a symlink up to here needs no block on ext4 and XFS
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from farshore import limits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import Snapshot
 from farshore.errors import FarshoreError, ObjectArchived, ObjectNotFound
 from farshore.format import names
-from farshore.model import SnapshotId
+from farshore.model import SnapshotId, dataclass
 from farshore.replicas.reader import open_reader
 from farshore.replicas.repository import Replica, Repository
 from farshore.stores.base import ObjectInfo

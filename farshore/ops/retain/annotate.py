@@ -6,7 +6,7 @@ docs/reference/format.md, section 5, and decision 0041. A maintainer's act like 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from farshore.catalog import list_commits
@@ -18,6 +18,7 @@ from farshore.errors import SnapshotProtected, SnapshotUnknown, StateUnknown
 from farshore.format.approval import Act
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.note import Keep, Note, NoteDetails
+from farshore.model import dataclass
 from farshore.ops.retain.forget import require_maintainer
 from farshore.replicas.lease_holder import known_log
 from farshore.replicas.put_signed import put_signed

@@ -7,7 +7,7 @@ its objects stay until a plan to delete goes by it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore.access.approved import beyond_rules
 from farshore.catalog import list_commits
@@ -16,6 +16,7 @@ from farshore.catalog.snapshots import Snapshot
 from farshore.format import names
 from farshore.format.approval import Act
 from farshore.format.tombstone import Tombstone, encode_tombstone
+from farshore.model import dataclass
 from farshore.replicas.lease_holder import known_log
 from farshore.replicas.owner_log import check_maintainer
 from farshore.replicas.put_signed import put_signed

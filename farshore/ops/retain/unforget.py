@@ -7,7 +7,7 @@ a pruner has seen the lease, or this has seen the plan. tests/models/prune explo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from farshore.catalog import list_commits
@@ -17,6 +17,7 @@ from farshore.errors import SnapshotUnknown, StateUnknown
 from farshore.format import names
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.tombstone import CounterTombstone, Tombstone, encode_counter
+from farshore.model import dataclass
 from farshore.ops.retain.forget import require_maintainer
 from farshore.repair.copy_lease import copy_lease
 from farshore.replicas.lease_holder import known_log

@@ -7,12 +7,12 @@ shared. Such an identity gets the keys of these domains in a slot of its own, an
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from farshore import crypto
 from farshore.errors import ConfigInvalid
 from farshore.format import names
 from farshore.format.header import Header
+from farshore.model import dataclass
 from farshore.ops.setup.keys import new_note
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.ops.setup.slot_files import StoredSlot, put_slots, read_slots

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from farshore import limits
 from farshore.errors import ConfigInvalid
+from farshore.model import dataclass
 from farshore.ops.setup.owner_actions import append_entry, owner_key
 from farshore.replicas.repository import Repository
 from farshore.sealed import DomainKeys, Role, domain_keys, index_root

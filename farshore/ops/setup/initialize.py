@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +35,7 @@ from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.format.names import object_bytes_max
 from farshore.host_resources import STATE, make_private, try_writing, unusable
+from farshore.model import dataclass
 from farshore.ops.setup.foreign_data import require_own_place
 from farshore.ops.setup.new_repository import NewRepository, new_repository
 from farshore.replicas import ask_all, require_all

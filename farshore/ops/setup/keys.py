@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore import crypto
@@ -11,6 +10,7 @@ from farshore.access.own_places import refuse_own_place
 from farshore.clock import Clock
 from farshore.errors import ConfigInvalid
 from farshore.host import host_name
+from farshore.model import dataclass
 from farshore.ops.setup.owner_actions import owner_key
 from farshore.ops.setup.slot_files import add_slots, read_slots
 from farshore.replicas.repository import Repository

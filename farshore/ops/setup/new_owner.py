@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from farshore.access.open_slots import Secrets, open_slots
 from farshore.errors import ConfigInvalid, FarshoreError, KeyMissing, StateUnknown
 from farshore.format import names
 from farshore.format.header import Header
+from farshore.model import dataclass
 from farshore.ops.setup.domain_readers import remade_slots
 from farshore.ops.setup.keys import new_note, reader_slot_keys
 from farshore.ops.setup.slot_files import read_slots

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from farshore import crypto, limits
@@ -11,6 +10,7 @@ from farshore.clock import Clock
 from farshore.format import names
 from farshore.format.header import Chunking, Header, encode_header, new_header
 from farshore.host import host_name
+from farshore.model import dataclass
 from farshore.ops.setup.keys import new_note
 from farshore.sealed import KeySet, Role, domain_keys, slots
 from farshore.sealed.key_files import Credential

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from farshore.errors import Bug, FarshoreError, KeyMissing
+from farshore.model import dataclass
 from farshore.replicas.owner_log import read_owner_log
 from farshore.replicas.put_all import put_all
 from farshore.replicas.repository import Repository

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from farshore.access import open_repository
@@ -15,6 +15,7 @@ from farshore.access.unlock import Need
 from farshore.clock import Clock
 from farshore.config import Config, read_private_file
 from farshore.errors import ConfigInvalid, LogRolledBack
+from farshore.model import dataclass
 from farshore.replicas.repository import Repository
 from farshore.sealed.key_files import decode_identity, encode_identity
 from farshore.trust.log_entry import LogHead

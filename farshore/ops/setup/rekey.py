@@ -8,12 +8,13 @@ slot or of a key keeps what it opened until then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from farshore import crypto
 from farshore.access.open_slots import Secrets
 from farshore.errors import ConfigInvalid, KeyMissing
 from farshore.format import names
+from farshore.model import dataclass
 from farshore.ops.setup.accepted import accepted_now
 from farshore.ops.setup.domain_readers import next_epochs, remade_slots
 from farshore.ops.setup.keys import new_note, reader_slot_keys

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore import crypto
 from farshore.errors import Bug
+from farshore.model import dataclass
 from farshore.ops.setup.keys import new_note, reader_slot_keys
 from farshore.ops.setup.owner_actions import owner_key
 from farshore.ops.setup.slot_files import add_slots

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from farshore import limits
 from farshore.errors import Corrupt, QuorumNotReached, Unsupported
 from farshore.format import names
 from farshore.format.names import object_bytes_max
+from farshore.model import dataclass
 from farshore.ops.setup.owner_actions import append_entry
 from farshore.replicas import require_all
 from farshore.replicas.put_all import put_all

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from farshore import crypto
 from farshore.access.open_slots import Secrets
 from farshore.clock import Clock
 from farshore.errors import Corrupt, Unsupported
 from farshore.format.header import Header
+from farshore.model import dataclass
 from farshore.ops.setup.slot_files import StoredSlot
 from farshore.sealed import slots
 from farshore.sealed.slots import SlotKeys, SlotNote

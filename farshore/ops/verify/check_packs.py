@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from farshore import limits
 from farshore.audit.rows import ProofState
@@ -13,6 +12,7 @@ from farshore.errors import Corrupt, FarshoreError, ObjectNotFound
 from farshore.format import names
 from farshore.format.names import object_bytes_max
 from farshore.format.pack_id import hash_pack
+from farshore.model import dataclass
 from farshore.ops.verify.findings import ReplicaCheck, proof_row
 from farshore.ops.verify.proof_log import ProofKeeper
 from farshore.process_memory import give_back_unused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore.audit.coverage import doubt_errors
 from farshore.audit.rows import ProofState
@@ -19,7 +19,7 @@ from farshore.errors import (
     VerifyFailed,
 )
 from farshore.format import names
-from farshore.model import DamagedObject
+from farshore.model import DamagedObject, dataclass
 
 _NOT_ASKED_HINT = "Mend what keeps these from answering, then verify again; what the others hold was checked."
 _NOTHING_HINT = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from farshore import limits
@@ -11,6 +11,7 @@ from farshore.catalog.verdicts import accusations, list_verdicts, may_quarantine
 from farshore.errors import KeyMissing, ObjectNotFound
 from farshore.format import names
 from farshore.format.verdict import SUBJECT, Verdict, encode_verdict
+from farshore.model import dataclass
 from farshore.replicas.lease_holder import known_log
 from farshore.replicas.owner_log import check_writable
 from farshore.replicas.put_signed import put_signed

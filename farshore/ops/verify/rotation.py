@@ -11,12 +11,13 @@ import heapq
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
 from blake3 import blake3
 
 from farshore import limits
+from farshore.model import dataclass
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _SKEW = timedelta(seconds=limits.PUT_SKEW_S)

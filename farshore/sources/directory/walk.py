@@ -11,14 +11,13 @@ import os
 import stat
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from farshore import limits
 from farshore.errors import SourceUnavailable
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
 from farshore.host_resources import check_host
-from farshore.model import EntryKind, ProblemCode
+from farshore.model import EntryKind, ProblemCode, dataclass
 from farshore.sources.directory.globs import Globs
 from farshore.sources.directory.metadata import FILE_FLAGS, KINDS, Report, reason
 from farshore.sources.posix_mounts import mount_id, mounted_below

@@ -14,10 +14,9 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 
-from farshore.model import ProblemCode
+from farshore.model import ProblemCode, dataclass
 from farshore.sources.directory.metadata import Report
 from farshore.sources.directory.walk import Found, Span, WalkOptions
 from farshore.sources.posix_status import KnownStatus, fit, what_is_lost

@@ -7,9 +7,10 @@ may only replicate cannot run SQL; then the server's warnings are all there is (
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore.errors import SourceFileLeftOut
+from farshore.model import dataclass
 from farshore.sources.postgres.connection import Server
 
 _TABLESPACES = "SELECT oid::text FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"

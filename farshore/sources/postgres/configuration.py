@@ -16,9 +16,9 @@ import base64
 import binascii
 import posixpath
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
-from farshore.model import Problem, ProblemCode
+from farshore.model import Problem, ProblemCode, dataclass
 from farshore.sources.postgres.connection import Server
 
 OUTSIDE = b"outside_data_directory"

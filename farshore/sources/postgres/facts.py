@@ -7,9 +7,9 @@ SQL use an ordinary connection where the role may make one, and are left out whe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from farshore.errors import SourceCorrupt, SourceDenied, SourceUnsupported
+from farshore.model import dataclass
 from farshore.sources.postgres.connection import ReplicationSession, Server
 from farshore.sources.postgres.errors import SENDERS_HINT, VERSION_HINT
 

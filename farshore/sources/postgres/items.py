@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore.errors import Bug
-from farshore.model import Entry
+from farshore.model import Entry, dataclass
 from farshore.sources.base import Content, Data, Piece
 
 

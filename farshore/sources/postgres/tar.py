@@ -6,11 +6,10 @@ refuses a path of 100 bytes and more itself).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from farshore.errors import SourceCorrupt
-from farshore.model import EntryKind
+from farshore.model import EntryKind, dataclass
 
 BLOCK_BYTES: Final = 512
 _CHECKSUM = slice(148, 156)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO
 
 from farshore.errors import SourceUnavailable
 from farshore.host_resources import check_host
 from farshore.limits import READ_BYTES
-from farshore.model import Entry, Problem
+from farshore.model import Entry, Problem, dataclass
 from farshore.sources.base import Content, Data, Item, Piece
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.errors import FarshoreError, SourceCorrupt, SourceDenied, SourceUnavailable, SourceUnsupported
 from farshore.host_resources import try_open_files, what_is_exhausted
+from farshore.model import dataclass
 
 _MAGIC = b"SQLite format 3\0"
 _FIRST_PAGE_BYTES = 512  # of every page size the beginning

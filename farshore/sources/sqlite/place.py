@@ -11,11 +11,11 @@ import fcntl
 import os
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.clock import Clock
 from farshore.errors import SourceChanged, SourceUnsupported
+from farshore.model import dataclass
 from farshore.sources.posix_names import find_names
 
 _LOGS = ("-wal", "-journal")

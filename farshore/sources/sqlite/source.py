@@ -20,14 +20,13 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.clock import Clock
 from farshore.errors import SourceDenied, SourceMissing, SourceUnavailable, SourceUnsupported
 from farshore.host_resources import check_host, free_bytes, scratch_directory
 from farshore.limits import SQLITE_BUSY_S
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, dataclass
 from farshore.sources.base import Capture
 from farshore.sources.marks import file_marks
 from farshore.sources.posix_status import fit_time_ns

@@ -14,11 +14,11 @@ import mmap
 import pickle
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from farshore import limits
 from farshore.errors import Failure
-from farshore.model import Problem
+from farshore.model import Problem, dataclass
 from farshore.targets.base import Placed, SmallFile
 from farshore.workers import make_shared
 

@@ -8,10 +8,10 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from farshore import limits
 from farshore.handles import Handle
+from farshore.model import dataclass
 from farshore.targets.directory.posix_files import write_all
 
 _CLONE = 0x40049409  # FICLONE

@@ -12,11 +12,11 @@ import errno
 import os
 import stat
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
 from farshore.errors import TargetFailed
 from farshore.handles import DIRECTORY_FLAGS, Handle
+from farshore.model import dataclass
 
 PRIVATE_DIRECTORY = 0o700
 _STEP_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -9,14 +9,14 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from queue import SimpleQueue
 
 from farshore import limits
 from farshore.errors import Bug
 from farshore.frames import Frame
 from farshore.handles import Handle
-from farshore.model import Entry
+from farshore.model import Entry, dataclass
 from farshore.ops.backup.pipeline import reading_protocol as protocol
 from farshore.ops.backup.pipeline.reading_protocol import BatchRead, ReaderSetup
 from farshore.sealed.segments import SealedSegment

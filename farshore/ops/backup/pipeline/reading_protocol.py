@@ -14,12 +14,11 @@ import marshal
 import pickle
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from farshore.chunking.content import CutSizes
 from farshore.format.origin import Origin
-from farshore.model import Entry, EntryKind
+from farshore.model import Entry, EntryKind, dataclass
 from farshore.sealed.data_key import DataKey
 from farshore.sealed.segments import SealedSegment
 

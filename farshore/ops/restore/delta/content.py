@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -21,7 +20,7 @@ from farshore.format.extents import EXTENT_BYTES, decode_extents, encode_extents
 from farshore.format.manifest import ManifestRow
 from farshore.format.page_maps import PageCursor, PageMap
 from farshore.handles import DirectoryHandles, Handle, open_unnoticed
-from farshore.model import HOLE, Extent
+from farshore.model import HOLE, Extent, dataclass
 from farshore.sealed import KeySet
 from farshore.sealed.content_hash import ContentHash
 from farshore.targets.directory.patching import READ_FLAGS, Patch, Stamp, data_runs, stamp_of

@@ -6,7 +6,6 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from farshore.catalog.compare import cut_paths
 from farshore.format.choosing import Subtree
 from farshore.format.manifest import ManifestReader
 from farshore.handles import DirectoryHandles, Handle
+from farshore.model import dataclass
 from farshore.sources.directory.attributes import AttributeWalk
 from farshore.sources.directory.globs import Globs
 from farshore.sources.directory.listing import PosixListing

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from farshore.model import dataclass
 from farshore.results import DeltaCounts
 
 NAMES_SHOWN_MAX = 20  # of those to be deleted

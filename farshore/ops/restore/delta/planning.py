@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from farshore.format.extents import view_extents
 from farshore.format.manifest import ManifestRow
-from farshore.model import HOLE, EntryKind
+from farshore.model import HOLE, EntryKind, dataclass
 from farshore.ops.restore.delta.content import Compared, ContentComparer, data_bytes
 from farshore.ops.restore.delta.judging import Judge
 from farshore.ops.restore.delta.looking import is_within

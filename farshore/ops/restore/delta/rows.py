@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ from farshore.catalog.previous_rows import count_same_paths
 from farshore.format.choosing import sort_key
 from farshore.format.comparable import Comparable
 from farshore.format.manifest import ManifestRow, table_to_rows
+from farshore.model import dataclass
 from farshore.sources.directory.attributes import hash_xattrs
 from farshore.sources.directory.listing import PosixListing
 

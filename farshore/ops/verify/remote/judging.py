@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from farshore.audit.rows import Against, ProofState
+from farshore.model import dataclass
 from farshore.ops.verify.remote.records import Recorded
 from farshore.stores.base import ObjectInfo
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 from farshore import limits
@@ -17,6 +16,7 @@ from farshore.audit import questions
 from farshore.audit.cached_query import query_first
 from farshore.audit.query import stream
 from farshore.extras import require_extra
+from farshore.model import dataclass
 from farshore.replicas.repository import Replica, Repository
 
 
