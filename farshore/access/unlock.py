@@ -67,10 +67,11 @@ def credential_path(config: Config, header: Header) -> Path:
 
 def has_secret(config: Config, header: Header) -> bool:
     """Whether the configuration names a passphrase or an identity, or this host has a credential of this repository."""
-    return _names_secret(config) or credential_path(config, header).is_file()
+    return names_secret(config) or credential_path(config, header).is_file()
 
 
-def _names_secret(config: Config) -> bool:
+def names_secret(config: Config) -> bool:
+    """Whether the configuration names a passphrase, an identity or shares, which may open more than a credential."""
     repository = config.repository
     return bool(repository.passphrase or repository.identity or repository.shares)
 
@@ -95,7 +96,7 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor, *
         keys = keys_of_credential(repository, credential)
         return keys if _has_right(repository, keys, right) else _instead(config, repository, anchor, right, keys)
     write_only = os.path.lexists(path)
-    if not _names_secret(config):
+    if not names_secret(config):
         if write_only:
             raise CredentialCannotRead(_WRITE_ONLY, _READ_ELSEWHERE)
         raise KeyMissing(
@@ -143,7 +144,7 @@ def read_credential(config: Config, path: Path) -> Credential | None:
         return None
     except OSError as error:
         trouble = f"the credential {path} cannot be read: {error.strerror}"
-        if not _names_secret(config):
+        if not names_secret(config):
             raise KeyMissing(trouble, "Run as the user that it belongs to, or let this one read it.") from error
         _log.warning("%s; the passphrase or identity is used instead", trouble)
         return None

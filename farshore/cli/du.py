@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
-from farshore.cli.opening import able_to_write, opened_repository
+from farshore.cli.opening import with_listing
 from farshore.cli.progress import reporter_for
 from farshore.cli.wording import ID_DIGITS_SHOWN, human_bytes, shown_text, utc_time
 from farshore.errors import EXIT_DONE, SnapshotUnknown, StateUnknown
@@ -14,6 +14,7 @@ from farshore.errors import EXIT_DONE, SnapshotUnknown, StateUnknown
 if TYPE_CHECKING:
     from farshore.cli.output import Output
     from farshore.ops.retain.usage import RepositoryUsage, SnapshotUsage, Usage
+    from farshore.replicas.repository import Repository
 
 _FIGURES = ("needs", "alone", "repacked")
 
@@ -26,18 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Measure every snapshot, and show what was asked for."""
-    from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
     from farshore.ops.retain.usage import measure_usage
     from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
-    config = able_to_write(invocation, invocation.config())
-    with (
-        opened_repository(invocation, config, need=Need.WRITE, writes=Writes.NONE) as repository,
-        reporter_for(invocation, repository.moved) as progress,
-    ):
-        found = measure_usage(repository, run=Run.start(invocation.clock, progress=progress))
+
+    def measured(repository: Repository) -> RepositoryUsage:
+        with reporter_for(invocation, repository.moved) as progress:
+            return measure_usage(repository, run=Run.start(invocation.clock, progress=progress))
+
+    _, found = with_listing(invocation, invocation.config(), measured)
     wanted = set(arguments.sources)
     unknown = wanted - {text for one in found.sources for text in (one.source, one.source_id)}
     if unknown:

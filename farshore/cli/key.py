@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farshore.cli import Command
-from farshore.cli.keys import hosts, look, new_owner, policy, rotate, shares, slots, trust
+from farshore.cli.keys import hosts, look, new_owner, policy, renew, rotate, shares, slots, trust
 
 COMMAND = Command(
     name="key",
@@ -18,6 +18,7 @@ COMMAND = Command(
         *look.COMMANDS,
         *trust.COMMANDS,
         *hosts.COMMANDS,
+        *renew.COMMANDS,
         *policy.COMMANDS,
         *slots.COMMANDS,
         *rotate.COMMANDS,

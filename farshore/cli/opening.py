@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from farshore.cli import Invocation
 from farshore.cli.wording import shown_text, unasked_fields
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from farshore.trust.actions import Right
 
 
+Used = TypeVar("Used")
 VARIABLE = "FARSHORE_PASSPHRASE"
 HOW_TO_CONFIGURE = 'Set FARSHORE_PASSPHRASE, or write passphrase = { file = "..." } under [repository].'
 
@@ -119,6 +120,30 @@ def asks_for_fingerprint(invocation: Invocation) -> Callable[[bytes], bool] | No
         return invocation.confirm("Is this the fingerprint that you wrote down?")
 
     return ask
+
+
+def with_listing(
+    invocation: Invocation, config: Config, use: Callable[[Repository], Used], *, replica: str | None = None
+) -> tuple[Repository, Used]:
+    """Open the repository to read commits and no more, and return it, closed, with what `use` made of it.
+
+    With this host's credential, which costs nothing; and where that leaves snapshots of other domains unopened and the
+    host has a reader's secret beside it, once more with that. Errors are those of `open_repository` and of `use`.
+    """
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need, names_secret
+
+    able = able_to_write(invocation, config)
+    with opened_repository(
+        invocation, able, need=Need.WRITE, writes=Writes.NONE, replica=replica, patient=False
+    ) as repository:
+        used = use(repository)
+    if not (repository.foreign and names_secret(able)):
+        return repository, used
+    with opened_repository(
+        invocation, able, need=Need.MOST, writes=Writes.NONE, replica=replica, patient=False
+    ) as repository:
+        return repository, use(repository)
 
 
 @contextmanager

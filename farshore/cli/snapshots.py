@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
-from farshore.cli.opening import able_to_write, opened_repository
+from farshore.cli.opening import with_listing
 from farshore.cli.wording import ID_DIGITS_SHOWN, compact_bytes, utc_time
 from farshore.errors import EXIT_DONE, HistoryCut, SnapshotUnknown
 
@@ -30,17 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List snapshots in the order of their commits."""
-    from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
     from farshore.catalog.snapshots import list_snapshots
 
-    arguments, output = invocation.arguments, invocation.output
-    config = able_to_write(invocation, invocation.config())
-    with opened_repository(
-        invocation, config, need=Need.WRITE, writes=Writes.NONE, replica=arguments.replica, patient=False
-    ) as repository:
+    arguments, output, config = invocation.arguments, invocation.output, invocation.config()
+
+    def listed(repository: Repository) -> list[Snapshot]:
         found = list_snapshots(repository, arguments.source, include_refused=arguments.include_refused)
-        found = [one for one in _with_tags(repository, found) if set(one.tags).issuperset(arguments.tag)]
+        return [one for one in _with_tags(repository, found) if set(one.tags).issuperset(arguments.tag)]
+
+    repository, found = with_listing(invocation, config, listed, replica=arguments.replica)
     for one in found:
         output.record("snapshot", one)
     if repository.refused or repository.unread or repository.foreign:

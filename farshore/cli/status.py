@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli import Command, Invocation
-from farshore.cli.opening import able_to_write, waiting_note
+from farshore.cli.opening import waiting_note, with_listing
 from farshore.cli.refused import warn_refused
 from farshore.cli.status_sources import errors_of, format_age, print_sources
 from farshore.cli.status_trust import LATE, TRUST_FAILURES, print_trust, trust_errors
@@ -238,9 +238,6 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
 
     Without `--max-age` and without any rpo nobody asked for ages: no key is needed, and the audit tables are asked.
     """
-    from farshore.access import open_repository
-    from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
     from farshore.catalog.snapshots import host_of, list_snapshots
     from farshore.ops.ask.source_states import judge_sources, recorded_states
 
@@ -251,12 +248,9 @@ def _source_states(invocation: Invocation, config: Config, replicas: Sequence[Re
     if not any(allowed.values()):
         states = recorded_states(config, reached, invocation.clock)
         return [one for one in states if one.doubtful or one.misdated]
-    asked = replace(able_to_write(invocation, config), replicas={name: config.replicas[name] for name in reached})
-    with open_repository(
-        asked, need=Need.WRITE, writes=Writes.NONE, patient=False, clock=invocation.clock
-    ) as repository:
-        found = list_snapshots(repository)
-        hosts = {one.source_id: host_of(repository, one.commit) for one in found}
+    asked = replace(config, replicas={name: config.replicas[name] for name in reached})
+    repository, found = with_listing(invocation, asked, list_snapshots)
+    hosts = {one.source_id: host_of(repository, one.commit) for one in found}
     away = sum(not one.reachable for one in replicas)
     counted = [one for one in found if len(one.replicas) + away >= config.repository.quorum]
     return judge_sources(counted, allowed, invocation.clock.now_utc(), hosts)

@@ -75,7 +75,7 @@ def print_trust(output: Output, report: TrustReport) -> None:
     for one in report.certificates:
         if not one.ended:
             message = f"the certificate of {one.host} ({one.role}) ends {utc_time(one.not_after_utc)}"
-            output.warning(message, "certificate-ends")
+            output.warning(f"{message}: 'farshore key renew {one.host}'", "certificate-ends")
 
 
 def trust_errors(report: TrustReport) -> list[FarshoreError]:

@@ -298,7 +298,9 @@ class CertificateEnded(FarshoreError):
 
     code = "certificate-ended"
     exit_code = 86
-    default_hint = "The owner makes a new one with 'farshore key enroll'. Until then everything goes on as before."
+    default_hint = (
+        "The owner lets it end later with 'farshore key renew HOST'. Until then everything goes on as before."
+    )
 
 
 class SnapshotIncomplete(FarshoreError):

@@ -337,6 +337,38 @@ def test_an_identity_reads_one_source_only(shore: Shore) -> None:
     assert shore.run("snapshots", environment=auditor).code == 51
 
 
+def test_a_reader_lists_what_its_host_s_credential_does_not_open(shore: Shore) -> None:
+    """The credential of `init` is of the first domain. A listing that stops there calls other hosts overdue."""
+    shore.good("key", "enroll", "db7", "--sources", "home", "--out", "db7.json")
+    passphrase, shore.passphrase = shore.passphrase, None
+    db7 = {"FARSHORE_STATE__DIR": "db7", "FARSHORE_REPOSITORY__CREDENTIAL": "db7.json"}
+    shore.good("backup", "home", environment=db7)
+    foreign = shore.good("snapshots")
+    assert "no snapshots" in foreign.stderr, "with no secret at hand"
+    assert "of other domains" in foreign.stderr
+    shore.passphrase = passphrase
+    listed = shore.good("snapshots")
+    assert "home" in listed.stdout
+    assert "of other domains" not in listed.stderr
+    states = {one["source"]: one["state"] for one in shore.run("status", "--max-age", "1h", "--json").of("source")}
+    assert states["home"] != "overdue"
+    assert "home" in shore.good("du").stdout
+
+
+def test_certificates_end_later_once_renewed(shore: Shore) -> None:
+    assert shore.run("key", "enroll", "db7", "--days", "0", "--out", "db7.json").code == 10
+    shore.good("key", "enroll", "db7", "--sources", "home", "--days", "10", "--out", "db7.json")
+    warned = shore.run("status")
+    assert (warned.code, "farshore key renew db7" in warned.stderr) == (3, True)
+    renewed = shore.good("key", "renew", "db7", "--json").of("renewed")
+    assert [one["host"] for one in renewed] == ["db7"]
+    shore.passphrase = None
+    db7 = {"FARSHORE_STATE__DIR": "db7", "FARSHORE_REPOSITORY__CREDENTIAL": "db7.json"}
+    shore.good("backup", "home", environment=db7)
+    assert "certificate" not in shore.good("status", environment=db7).stderr
+    assert shore.run("key", "renew", "db7").code != 0, "that is the owner's"
+
+
 def test_a_host_that_was_rebuilt_goes_on_with_its_source(shore: Shore) -> None:
     shore.good("key", "enroll", "db7", "--sources", "home", "--out", "db7.json")
     passphrase, shore.passphrase = shore.passphrase, None
@@ -352,8 +384,7 @@ def test_a_host_that_was_rebuilt_goes_on_with_its_source(shore: Shore) -> None:
     shore.good("backup", "home", "--accept-new", environment=rebuilt)
     shore.passphrase = passphrase
     shore.good("key", "revoke", old[:12], "--reason", "rebuilt", "--yes")
-    elsewhere = {"FARSHORE_STATE__DIR": "reader"}  # this host's own credential is of another domain
-    shown = shore.good("snapshots", "--json", environment=elsewhere).of("snapshot")
+    shown = shore.good("snapshots", "--json").of("snapshot")  # this host's own credential is of another domain
     assert len({one["source_id"] for one in shown}) == 1
     assert len(shown) == 2
     shore.passphrase = None

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farshore.cli import OPENING, Command, Invocation
+from farshore.cli import Command, Invocation
+from farshore.cli.keys.renew import add_days, valid_days
 from farshore.cli.keys.rotating import FAILURES
 from farshore.cli.opening import able_to_read, opened_repository
-from farshore.errors import EXIT_DONE, ConfigInvalid, CredentialCannotRead
+from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid
 from farshore.plural import count_of
 
 if TYPE_CHECKING:
@@ -22,12 +23,20 @@ def add_enroll_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sources", metavar="A,B", default="", help="what it may back up (default: any of its own)")
     parser.add_argument("--domain", default="", help="the hosts that it shares chunks with (default: none)")
     parser.add_argument(
-        "--role", choices=("writer", "maintainer", "replicator", "auditor", "approver"), default="writer"
+        "--role",
+        choices=("writer", "maintainer", "replicator", "auditor", "approver"),
+        default="writer",
+        help="what it is for (default: writer); docs/operate/keys.md has what each can and cannot do",
     )
     parser.add_argument(
-        "--may", action="append", default=[], choices=("heal", "verify", "maintain", "approve"), help="a further right"
+        "--may",
+        action="append",
+        default=[],
+        choices=("heal", "verify", "maintain", "approve"),
+        help="a further right; may be repeated",
     )
     parser.add_argument("--out", metavar="FILE", help="where to leave the credential (default: for this host)")
+    add_days(parser)
 
 
 def enroll(invocation: Invocation) -> int:
@@ -40,7 +49,8 @@ def enroll(invocation: Invocation) -> int:
     from farshore.sealed import Role
     from farshore.trust.actions import Right
 
-    given, config = invocation.arguments, able_to_read(invocation, invocation.config())
+    given, days = invocation.arguments, valid_days(invocation.arguments.days)
+    config = able_to_read(invocation, invocation.config())
     if given.host and given.host != host_name() and not given.out:
         raise ConfigInvalid(
             "the credential of another host needs a file to be left in", "Name one with --out, and move it to the host."
@@ -53,6 +63,7 @@ def enroll(invocation: Invocation) -> int:
             sources=tuple(name for name in given.sources.split(",") if name),
             domain=given.domain,
             rights=tuple(Right(one) for one in given.may),
+            days=days,
         )
         header, repository_id = repository.header, repository.repository_id
         path = write_credential(config, enrolled.credential, header, Path(given.out) if given.out else None)
@@ -66,11 +77,13 @@ def enroll(invocation: Invocation) -> int:
         output.line(f"the credential of {given.host or host_name()}: {path}")
         output.line("  move it to the host, mode 0600, and name it there as repository.credential")
     else:
-        output.line(f"this host's write-only credential: {path}")
-        output.line("  it adds backups and cannot read one; take the passphrase off this host now")
+        what = "write-only" if given.role == "writer" else f"{given.role}'s"
+        can = "it adds backups and cannot read one" if given.role == "writer" else "it cannot read a backup"
+        output.line(f"this host's {what} credential: {path}")
+        output.line(f"  {can}; take the owner's passphrase or identity off this host now")
     for name in enrolled.failed:
         output.warning(f"{name} lacks the certificate; 'farshore heal' or the next backup brings it there")
-    return EXIT_DONE
+    return EXIT_WARNINGS if enrolled.failed else EXIT_DONE
 
 
 def add_revoke_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +125,7 @@ def revoke(invocation: Invocation) -> int:
     output.line("what the keys read or copied until now is not taken back; what they sign from now on is refused")
     for name in done.failed:
         output.warning(f"{name} lacks the revocation; 'farshore heal' or the next backup brings it there")
-    return EXIT_DONE
+    return EXIT_WARNINGS if done.failed else EXIT_DONE
 
 
 def _show(invocation: Invocation, planned: PlannedRevocation, names: dict[str, str]) -> None:
@@ -157,10 +170,15 @@ COMMANDS = (
             "sources, deduplicates within its domain, and cannot read one back. Needs the owner's passphrase or "
             "identity once; take it off the host afterwards."
         ),
-        example="farshore key enroll db7 --sources orders,users --out db7.credential",
+        example=(
+            "farshore key enroll db7 --sources orders,users --out db7.credential\n"
+            "farshore key enroll vault --role maintainer --out vault.credential\n"
+            "farshore key enroll db8 --sources carts --may heal --may verify --out db8.credential"
+        ),
         add_arguments=add_enroll_arguments,
         execute=enroll,
-        failures=(*OPENING, CredentialCannotRead),
+        failures=FAILURES,
+        exits=((EXIT_WARNINGS, "done, and a replica lacks the certificate"),),
     ),
     Command(
         name="revoke",
@@ -174,5 +192,6 @@ COMMANDS = (
         add_arguments=add_revoke_arguments,
         execute=revoke,
         failures=FAILURES,
+        exits=((EXIT_WARNINGS, "done, and a replica lacks the revocation"),),
     ),
 )

@@ -47,15 +47,17 @@ class DoneAttempt:
 class SourceCommits:
     """The committed snapshots of one source in their order, oldest first, and by replica the newest that it lists.
 
-    `newest` is what a new snapshot follows: the last that is dated as it can have been written; None where none is.
+    `newest` is what a new snapshot follows: the last that is dated as it can have been written; None where none is. It
+    may be of an epoch or a domain whose keys this host no longer has: then only its public part is known, and a
+    snapshot that followed none would fork the source.
     `last_dated` is that by the time of the stores alone, which this host's clock has to be after. `next_sequence` is
     above all there are, also those of a wrong date, as far as they leave room for it. `listed`: the hashes of all.
     """
 
     ordered: list[Commit]
     newest_at: Mapping[str, CommitHead]
-    newest: Commit | None
-    last_dated: Commit | None = None
+    newest: CommitHead | None
+    last_dated: CommitHead | None = None
     next_sequence: int = 1
     listed: Collection[str] = ()
 
@@ -127,9 +129,9 @@ def _completed(
     return done.holders
 
 
-def _parent(found: ListedCommits, order: SourceOrder | None) -> Commit | None:
+def _parent(found: ListedCommits, order: SourceOrder | None) -> CommitHead | None:
     link = order.next_parent if order else None
-    return found.commits.get(link.hash) if link else None
+    return found.heads.get(link.hash) if link else None
 
 
 def promised_packs(repository: Repository, commits: SourceCommits) -> dict[str, tuple[tuple[str, int], ...]]:

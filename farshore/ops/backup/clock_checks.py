@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from farshore import limits
 from farshore.config import format_duration
 from farshore.errors import ClockWrong
-from farshore.format.commit import Commit
+from farshore.format.commit import Commit, CommitHead
 from farshore.replicas.repository import Replica, Repository
 from farshore.trust.order import SKEW
 
@@ -47,7 +47,7 @@ def check_service_clock(replica: Replica) -> None:
         raise ClockWrong(f"the clock of {replica.name} is {apart} {side} this host's")
 
 
-def next_moment(newest: Commit | None, now_utc: datetime) -> datetime:
+def next_moment(newest: CommitHead | None, now_utc: datetime) -> datetime:
     """Return the moment of a commit that is made now: never before that of the snapshot it follows.
 
     Two hosts that share a source may differ by the allowed skew, and their snapshots still have one order.
@@ -59,8 +59,9 @@ def next_moment(newest: Commit | None, now_utc: datetime) -> datetime:
         return now_utc
     apart = newest.committed_utc - now_utc
     if apart > SKEW:
+        source = newest.source if isinstance(newest, Commit) else newest.source_id
         raise ClockWrong(
-            f"by this host's clock it is {now_utc:%Y-%m-%d %H:%M} UTC, and the last snapshot of {newest.source} was "
+            f"by this host's clock it is {now_utc:%Y-%m-%d %H:%M} UTC, and the last snapshot of {source} was "
             f"committed {format_duration(apart)} later, at {newest.committed_utc:%Y-%m-%d %H:%M}"
         )
     return newest.committed_utc + _TICK

@@ -18,7 +18,7 @@ from farshore.catalog.next_needs import NeedsRun, lacking_needs
 from farshore.catalog.next_runs import KeptRun
 from farshore.errors import CACHED_READ_ERRORS
 from farshore.format import names
-from farshore.format.commit import CommitHead
+from farshore.format.commit import Commit, CommitHead
 from farshore.format.needs import NeededPack, Needs, join_needs
 from farshore.index import ABSENT
 from farshore.ops.backup.prepare import RunState
@@ -29,7 +29,7 @@ def needs_to_add_to(repository: Repository, run: RunState, needed: Needs) -> Seq
     """Return the runs of needs of the newest snapshot; none where a run of exactly what is needed is due or safer."""
     newest = run.commits.newest
     replicas = [repository.replicas[name] for name in run.fanout.at_work]
-    earlier = _read(repository, replicas, newest) if newest is not None else ()
+    earlier = _read(repository, replicas, newest) if isinstance(newest, Commit) else ()  # of keys that are at hand
     refs = [one.ref for one in earlier]
     files = {ref.name: path for ref in refs if (path := repository.cache.path(ref.name)) is not None}
     if not earlier or not may_be_kept(replicas, refs, run.condemned, files):

@@ -13,6 +13,7 @@ from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.inventory import Inventory, take_inventory
 from farshore.catalog.verdicts import read_verdicts
 from farshore.errors import Failure, FarshoreError, StateUnknown, StoreUnavailable
+from farshore.format.commit import Commit
 from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
@@ -47,8 +48,9 @@ class RunState:
     @property
     def entries_before(self) -> int | None:
         """Entries of the newest snapshot of this source; None where there is none."""
-        if self.commits.newest is not None:
-            return self.commits.newest.counts.entries
+        newest = self.commits.newest
+        if isinstance(newest, Commit):
+            return newest.counts.entries
         return self.base.manifest.entries if self.base else None
 
 

@@ -52,7 +52,8 @@ class AcceptedNow:
 def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNow:
     """Return what all replicas that can be asked list: commits that count, and the last good seals of these signers.
 
-    Commits, verdicts, notes and sets are of all signers: others lose nothing by being named.
+    Commits, verdicts, notes and sets are of all signers: others lose nothing by being named. Forgotten snapshots are
+    among them, which may be unforgotten later.
 
     Raises:
         FarshoreError: No replica could be listed.
@@ -61,7 +62,10 @@ def accepted_now(repository: Repository, signers: Collection[str]) -> AcceptedNo
     if not listed:
         raise next(iter(failed.values()))
     committed = list_commits(repository)
-    found = [ListedCommit(head.source_id, head.snapshot, head.hash, head.signer) for head in committed.heads.values()]
+    found = [
+        ListedCommit(head.source_id, head.snapshot, head.hash, head.signer)
+        for head in {**committed.forgotten, **committed.heads}.values()
+    ]
     holders: dict[SealName, list[str]] = {}
     for replica, seals in listed.items():
         for seal in seals:

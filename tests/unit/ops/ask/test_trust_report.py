@@ -14,10 +14,11 @@ from farshore.audit import names as audit_names
 from farshore.cli.status import state_of
 from farshore.cli.status_trust import trust_errors
 from farshore.config.settings import RepositoryConfig
-from farshore.errors import CertificateEnded, HistoryCut
+from farshore.errors import CertificateEnded, ConfigInvalid, HistoryCut
 from farshore.format import names
 from farshore.ops.ask.status import repository_status
 from farshore.ops.ask.trust_report import TrustReport
+from farshore.ops.setup.renew import renew
 from farshore.results import ReplicaStatus
 from farshore.trust.memory import read_memory
 from tests.unit.ops.engine import Engine
@@ -158,6 +159,26 @@ def test_certificates_that_end_are_named_and_refuse_nothing(engine: Engine) -> N
     source = TreeSource(clock=engine.clock)
     source.file(b"g", b"1")
     assert engine.backup(source).snapshot_id
+
+
+def test_a_renewed_certificate_ends_later_and_changes_nothing_else(engine: Engine) -> None:
+    """Of a reader, too, whom no enrollment certifies anew."""
+    source = TreeSource(clock=engine.clock)
+    source.file(b"g", b"1")
+    engine.backup(source)
+    engine.clock.advance(timedelta(days=2 * 365 + 1).total_seconds())
+    ended = report(engine).certificates
+    assert {one.role for one in ended} == {"reader", "writer"}
+    with engine.opened(Need.OWNER) as repository:
+        before = {one.signer: repository.trust.rights_ever(one.signer) for one in ended}
+        renewed = renew(repository, ended[0].host)
+        assert {one.signer for one in renewed.certificates} == set(before)
+        assert {one.signer: repository.trust.rights_ever(one.signer) for one in ended} == before
+        with pytest.raises(ConfigInvalid):
+            renew(repository, "nobody")
+    assert report(engine).certificates == ()
+    assert engine.backup(source).snapshot_id
+    assert engine.verify().clean
 
 
 def test_a_replica_with_an_old_owner_log_is_named(engine: Engine) -> None:

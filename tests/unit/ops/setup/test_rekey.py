@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,25 @@ def test_who_is_left_out_reads_nothing_and_admits_nobody(engine: Engine, source:
         assert trust.judge_commit(signer.signer_id, "00" * 32, source_id) == "revoked"
         assert len(repository.writing_keys().roots) == 2
         assert [(one.epoch, one.root) for one in trust.domains["main"]] == [(1, 0), (2, 1)]
+
+
+def test_a_host_of_a_new_epoch_follows_what_it_cannot_open(engine: Engine, source: TreeSource) -> None:
+    """Else it would begin the source again: a fork, whose last snapshot no rule keeps and nobody calls the newest."""
+    host = engine.at("db7", reads=False)
+    how: dict[str, Any] = {"name": "db7", "sources": ["home"], "domain": "db"}
+    host.repository_config = replace(host.repository_config, credential=Path(engine.enroll(**how)))
+    host.backup(source)
+    turn(engine, Rotation(domains=("db",)))
+    host.repository_config = replace(host.repository_config, credential=Path(engine.enroll(**how)))
+    source.file(b"later", b"of the second epoch")
+    host.backup(source)
+    host.backup(source)
+
+    found = engine.snapshots()
+    assert [one.commit.epoch for one in found] == [1, 2, 2]
+    assert [(one.sequence, one.forked) for one in found] == [(1, False), (2, False), (3, False)]
+    assert [one.commit.parent for one in found] == ["", *(one.snapshot_id for one in found[:2])]
+    assert kept(engine)
 
 
 def test_a_slot_that_cannot_be_made_anew_goes_on_opening_what_was(engine: Engine, source: TreeSource) -> None:

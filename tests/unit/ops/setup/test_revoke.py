@@ -11,6 +11,7 @@ from farshore.access.unlock import Need
 from farshore.audit.chain import Authority, count_seals, open_seal
 from farshore.audit.names import SEALS, is_chain_of, parse_seal, seal_name
 from farshore.audit.seals import Seal
+from farshore.catalog import list_commits
 from farshore.errors import ConfigInvalid, KeyRevoked
 from farshore.format import names
 from farshore.ops.setup import accepted, revoke
@@ -21,6 +22,7 @@ from farshore.stores.base import Store
 from farshore.trust import Judgment
 from tests.doubles.faulty import FaultyStore
 from tests.unit.ops.engine import Engine
+from tests.unit.ops.lease_world import forget, unforget
 from tests.unit.ops.tree_source import TreeSource
 
 
@@ -87,6 +89,16 @@ def test_commits_and_seals_until_then_count_and_later_ones_do_not(engine: Engine
         pass
     with engine.opened(Need.OWNER) as repository, pytest.raises(ConfigInvalid, match="no certificate"):
         plan_revocation(repository, "db7")
+
+
+def test_a_forgotten_snapshot_stays_accepted_and_can_be_unforgotten(engine: Engine, host: Engine) -> None:
+    forgotten = engine.snapshots()[0].snapshot_id
+    tombstone = forget(engine, "a", forgotten)
+    assert revoke_host(engine).accepted == 2
+    with engine.opened() as repository:
+        assert not list_commits(repository).refused, "a command that lists warns of nothing"
+    unforget(engine, "a", tombstone)
+    assert forgotten in {one.snapshot_id for one in engine.snapshots()}
 
 
 def test_a_person_refuses_a_snapshot_by_name(engine: Engine, host: Engine) -> None:
