@@ -29,9 +29,9 @@ _GRACES = (timedelta(0), timedelta(hours=1), timedelta(days=7))
 Act = Callable[[World, Actor], str]
 
 
-def back_up(world: World, actor: Actor, identity: str = "") -> str:
-    """Back up the source of a write-only host, as it is now."""
-    source = world.changed_source(actor.host)
+def back_up(world: World, actor: Actor, identity: str = "", *, returns: bool = False) -> str:
+    """Back up the source of a write-only host, as it is now; `returns`: with a content that was forgotten."""
+    source = world.changed_source(actor.host, returns=returns)
     world.contents[actor.name] = source.contents()
     with world.opened(actor.host, Need.WRITE) as repository:
         run = Run.start(repository.clock)
@@ -89,6 +89,11 @@ def prune(world: World, actor: Actor) -> str:
 def prune_all(world: World, actor: Actor) -> str:
     """Delete all that nothing needs, at each replica."""
     return _prune(world, actor, PruneOptions(grace=timedelta(0), even_last=True, delete_max=_ANY))
+
+
+def prune_now(world: World, actor: Actor, replica: str | None = None) -> str:
+    """Delete all that nothing needs, at a replica or at each."""
+    return _prune(world, actor, PruneOptions(replica=replica, grace=timedelta(0), delete_max=_ANY))
 
 
 def _prune(world: World, actor: Actor, options: PruneOptions) -> str:

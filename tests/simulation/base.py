@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from farshore import limits
 from farshore.ops.setup.initialize import initialize
 from farshore.ops.setup.keys import generate_identity
 from farshore.stores import memory
@@ -53,13 +54,15 @@ def _initialize(world: World) -> str:
 @contextmanager
 def simulated(chance: random.Random) -> Iterator[Scheduler]:
     """Run what follows on virtual threads, time, stores and keys."""
-    before = memory.MemoryStore
+    before, folds = memory.MemoryStore, limits.FOLD_TOMBSTONES_MIN
     with cooperative(chance) as scheduler, repeatable(random.Random(chance.random())):
+        limits.FOLD_TOMBSTONES_MIN = 3  # so that histories fold
         memory.MemoryStore = SimulatedStore  # type: ignore[misc] # what opens `memory://` finds it there
         try:
             yield scheduler
         finally:
             memory.MemoryStore = before  # type: ignore[misc]
+            limits.FOLD_TOMBSTONES_MIN = folds
 
 
 def make_base(root: Path) -> Base:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farshore.errors import Bug
-from tests.simulation import acts
+from tests.simulation import acts, scenarios
 from tests.simulation.base import Base, begun, simulated
+from tests.simulation.scenarios import mild, play_scenario
 from tests.simulation.threads import Actor, Scheduler, Stuck
 from tests.simulation.weather import AWAY_S, DAY_S, HOUR_S, Weather
 from tests.simulation.world import ADMIN, QUORUM, REPLICAS, World
 
 _GAPS_S = (0.0, 0.0, 0.0, 0.5, 3.0, 60.0, 3 * HOUR_S, DAY_S, 8 * DAY_S)
+_SCENARIOS = 0.4  # of the histories; the others have no plan
 Step = tuple[str, str, acts.Act]  # a name, a host, what it does
 _ACTS: dict[str, int] = {
     "backup": 8, "attempt": 1, "prune": 6, "heal": 3, "forget": 3, "unforget": 2, "verify": 1, "restore": 1,
@@ -50,10 +52,12 @@ def play(base: Base, root: Path, seed: int, *, shows_reads: bool = False, to_the
     chance = random.Random(seed)
     with simulated(random.Random(chance.random())) as scheduler:
         weather = Weather.drawn(chance)
+        is_scenario = chance.random() < _SCENARIOS
+        weather = mild(weather) if is_scenario else weather
         with begun(base, root, scheduler, weather, chance) as world:
             world.site.shows_reads = shows_reads
             try:
-                _play(world, scheduler, to_the_end=to_the_end)
+                _play(world, scheduler, is_scenario=is_scenario, to_the_end=to_the_end)
             except Stuck as stuck:
                 world.faults.append(f"stuck: {stuck}")
             _judge_errors(world, scheduler)
@@ -66,10 +70,13 @@ def play(base: Base, root: Path, seed: int, *, shows_reads: bool = False, to_the
             )
 
 
-def _play(world: World, scheduler: Scheduler, *, to_the_end: bool) -> None:
+def _play(world: World, scheduler: Scheduler, *, is_scenario: bool, to_the_end: bool) -> None:
     world.trace(f"{world.weather}")
     scheduler.over = lambda: bool(world.obligations.broken)
-    _schedule(world, scheduler)
+    if is_scenario:
+        world.site.holds = play_scenario(world, lambda step, number: _begin_step(world, step, number))
+    else:
+        _schedule(world, scheduler)
     world.site.calm = False
     scheduler.run()
     world.site.calm = True
@@ -134,6 +141,12 @@ def _begin(world: World, name: str, number: int) -> None:
         host = chance.choice((ADMIN, f"{ADMIN}2"))  # each with a cache of its own
         act = getattr(acts, name)
     actor = Actor(f"{number} {name} on {host}", host, weight=chance.choice((1.0, 1.0, 0.1, 0.01)))
+    world.start(actor, lambda: act(world, actor))
+
+
+def _begin_step(world: World, step: scenarios.Step, number: int) -> None:
+    _, name, host, act = step
+    actor = Actor(f"{number} {name} on {host}", host)
     world.start(actor, lambda: act(world, actor))
 
 

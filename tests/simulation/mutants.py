@@ -6,18 +6,18 @@ writes the table of README.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.ops.backup import lease_steps, prepare
 from farshore.ops.backup.attempt import Attempt
 from farshore.ops.backup.lease_steps import StartedLease
 from farshore.ops.heal import heal_lease
 from farshore.ops.prune import prune_replica
+from farshore.ops.prune.fold_tombstones import Folding
 from farshore.ops.prune.garbage import Garbage
 from farshore.ops.prune.prune_replica import ReplicaPrune
 from farshore.ops.prune.roots import RootReader, Roots
@@ -27,7 +27,8 @@ from farshore.replicas.lease_holder import LeaseHolder
 from farshore.replicas.leases import ListedLease
 from farshore.replicas.plans import read_condemned
 from farshore.replicas.repository import Repository
-from farshore.stores.base import ANY_OBJECT, ObjectInfo
+from farshore.stores.base import ANY_OBJECT, DeletionErrors, ObjectInfo
+from farshore.stores.one_by_one import error_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ def _nothing(*_: object, **__: object) -> None:
     """Do nothing."""
 
 
+def _proves_nothing(*_: object, **__: object) -> bool:
+    return True
+
+
 def _nothing_condemned(*_: object) -> frozenset[str]:
     return frozenset()
 
@@ -58,12 +63,8 @@ def _marked_before(self: RootReader, leases: object) -> Roots:
     return self.roots
 
 
-def _deletes_by_name(self: Sweeper, info: ObjectInfo) -> FarshoreError | None:
-    try:
-        self._replica.store.delete(info.name, ANY_OBJECT)
-    except FarshoreError as error:
-        return error
-    return None
+def _deletes_by_name(self: Sweeper, infos: Sequence[ObjectInfo]) -> DeletionErrors:
+    return [error_of(self._replica.store.delete, one.name, ANY_OBJECT) for one in infos]
 
 
 def _packs_first(self: ReplicaPrune, part: Any, garbage: Garbage) -> None:
@@ -118,7 +119,7 @@ MUTANTS: Mapping[str, Mutant] = {
         "P2: only commits are roots, not the ends that promise them", RootReader, "_add_promised", _needs_of_nothing
     ),
     "deletes-by-name": Mutant(
-        "O6: a deletion acts on a name, not on the object that was seen", Sweeper, "_delete", _deletes_by_name
+        "O6: a deletion acts on a name, not on the object that was seen", Sweeper, "_delete_batch", _deletes_by_name
     ),
     "packs-first": Mutant(
         "O9: packs are deleted before the commits that need them", ReplicaPrune, "_sweep", _packs_first
@@ -128,6 +129,9 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "forgets-broken-ends": Mutant(
         "the end of a broken lease is deleted", prune_replica, "settled_leases", _settles_broken
+    ),
+    "folds-without-a-set": Mutant(
+        "O10: single tombstones go before a set that has them is there", Folding, "prove", _proves_nothing
     ),
 }
 

@@ -16,6 +16,7 @@ from farshore.format.lease import EndState, LeaseEnd, decode_end, decode_lease
 from farshore.format.needs import decode_needs, join_needs
 from farshore.format.plan import PlanState, decode_plan
 from farshore.format.tombstone import decode_counter, decode_tombstone
+from farshore.format.tombstone_set import decode_set
 from farshore.stores.memory import Shelf
 from farshore.trust.order import SKEW
 
@@ -41,6 +42,7 @@ class Replica:
     commits: set[str] = field(default_factory=set)  # hashes
     stones: dict[str, set[str]] = field(default_factory=dict)  # by commit: hashes of tombstones
     countered: set[str] = field(default_factory=set)  # hashes of tombstones
+    sets: dict[str, frozenset[str]] = field(default_factory=dict)  # of tombstones, by name: hashes of what is in each
     promised: set[str] = field(default_factory=set)  # hashes in ends that committed: of commits, and of tombstones
     leases: dict[str, str] = field(default_factory=dict)  # the first one of each process
     late: set[str] = field(default_factory=set)  # hashes of commits that were forgotten when they were put
@@ -102,8 +104,10 @@ class Obligations:
             if self.counts(replica, commit.hash):
                 self.broken.append(f"O1: {by} deleted the commit {name} at {replica}, and it is not forgotten")
             return
-        if names.parse_tombstone(name) is not None:
-            self.broken.append(f"O10: {by} deleted {name} at {replica}")
+        stone = names.parse_tombstone(name)
+        lost = {stone.hash} if stone is not None else there.sets.pop(name, frozenset())
+        if not lost <= frozenset().union(*there.sets.values()):
+            self.broken.append(f"O10: {by} deleted {name} at {replica}, and no set there has it")
         lease = names.parse_lease(name)
         if lease is not None and name in there.broken_ends:
             self.broken.append(f"O4: {by} deleted {name} at {replica}, which keeps a suspended writer from its commit")
@@ -153,6 +157,8 @@ class Obligations:
             if commit.hash not in self.commits:
                 head, _ = decode_head(body_of(name, data), name)
                 self.commits[commit.hash] = Known(replace(head, hash=commit.hash))
+        elif names.parse_tombstone_set(name):
+            self._note_set(there, name, data)
         elif name.startswith(names.FORGOTTEN):
             stone = decode_tombstone(body_of(name, data), name)
             there.stones.setdefault(stone.commit, set()).add(name[-64:])
@@ -163,6 +169,14 @@ class Obligations:
         elif plan is not None:
             part = decode_plan(body_of(name, data), name)
             there.plans.setdefault(plan[0], {})[part.state] = frozenset(part.every_name())
+
+    @staticmethod
+    def _note_set(there: Replica, name: str, data: bytes) -> None:
+        rows = decode_set(body_of(name, data), name)
+        there.sets[name] = frozenset(rows.hashes())
+        for stone, commit in rows.commits(lambda _: True).items():
+            there.stones.setdefault(commit, set()).add(stone)
+        there.countered.update(rows.countered(lambda _: True))
 
     def _check_apart(self, replica: str, lease: str, end: LeaseEnd, by: str) -> None:
         """O5: a lease decides on nothing that a plan condemned before its first beat and condemns still."""

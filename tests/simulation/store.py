@@ -32,6 +32,14 @@ class Observer(Protocol):
     def on_delete(self, replica: str, name: str, by: str) -> None: ...
 
 
+class Holding(Protocol):
+    """Where a process waits for another one."""
+
+    def holds(self, actor: Actor, verb: str, name: str, now_s: float) -> bool: ...
+
+    def note(self, actor: Actor, verb: str, name: str, now_s: float, *, made: bool) -> None: ...
+
+
 @dataclass
 class Site:
     """Where stores are opened: what goes wrong there, and who looks on. `calm`: nothing goes wrong."""
@@ -48,6 +56,7 @@ class Site:
     away_until_s: dict[str, float] = field(default_factory=dict)  # by replica
     clock_offset_s: dict[str, float] = field(default_factory=dict)  # by host
     lies: dict[str, float] = field(default_factory=dict)  # by replica: the share of names that listings lack
+    holds: Sequence[Holding] = ()  # of a scenario
 
 
 _sites: list[Site] = []
@@ -136,6 +145,7 @@ class SimulatedStore(MemoryStore):
         site, actor, chance = self._site, self._actor, self._site.chance
         site.scheduler.now_s += (_CALM_STEP_S if site.calm else site.weather.step_s) * chance.random()
         if not site.calm:
+            self._hold(actor, verb, name)
             self._meet(actor)
         what = f"{actor.name}: {verb} {self.replica} {name}"
         if site.scheduler.now_s < site.away_until_s.get(self.replica, 0.0):
@@ -151,6 +161,8 @@ class SimulatedStore(MemoryStore):
         site.calls += 1
         self.service_clock.note(site.service_clock.now_utc())
         answer = request()
+        for hold in site.holds:
+            hold.note(actor, verb, name, site.scheduler.now_s, made=True)
         if fate > 1.0 - weather.lose_reply:
             site.trace(f"{what} LOSES ITS REPLY")
             raise StoreUnavailable(f"{verb} {self.url}/{name} was done and its reply lost")
@@ -173,6 +185,16 @@ class SimulatedStore(MemoryStore):
                 site.trace(f"late {what}")
 
         site.scheduler.at(site.scheduler.now_s + after_s, arrive)
+
+    def _hold(self, actor: Actor, verb: str, name: str) -> None:
+        """Wait for another process, where a scenario says so."""
+        site = self._site
+        for hold in site.holds:
+            hold.note(actor, verb, name, site.scheduler.now_s, made=False)
+        for hold in site.holds:
+            if hold.holds(actor, verb, name, site.scheduler.now_s):
+                site.trace(f"{actor.name} IS HELD at {verb} {self.replica} {name}")
+                site.scheduler.turn()
 
     def _meet(self, actor: Actor) -> None:
         """Let others go on, and perhaps be suspended, killed, or find another time."""

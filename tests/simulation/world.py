@@ -126,8 +126,12 @@ class World:
 
     # --- sources -----------------------------------------------------------------------------------------------------
 
-    def changed_source(self, host: str) -> TreeSource:
-        """Change the source of a host a little, and return it as it is now: an earlier content often returns."""
+    def changed_source(self, host: str, *, returns: bool = False) -> TreeSource:
+        """Change the source of a host a little, and return it as it is now: an earlier content often returns.
+
+        Args:
+            returns: It does.
+        """
         name = self.writers[host]
         tree = self.trees.get(name)
         if tree is None:
@@ -136,7 +140,7 @@ class World:
         path = self.chance.choice(_FILES)
         if not self.snapshots:  # at the beginning: each snapshot leaves a pack that only it needs
             tree.file(_FILES[0], self.blobs.pop())
-        elif path in tree.nodes and self.chance.random() < 0.3:
+        elif not returns and path in tree.nodes and self.chance.random() < 0.3:
             tree.remove(path)
         else:
             tree.file(path, self.chance.choice(self._earlier_contents() or self.blobs))
