@@ -152,7 +152,7 @@ def _print(output: Output, judged: Sequence[JudgedSource], *, dry: bool) -> None
             found.source,
             utc_time(found.committed_utc),
             "stay" if found.keep else goes,
-            ", ".join(found.reasons),
+            ", ".join(found.reasons) or NOTHING_KEEPS,
         )
         for source in judged
         for found in (_judged(source, one) for one in source.verdicts)

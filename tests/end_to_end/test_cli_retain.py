@@ -39,7 +39,9 @@ def test_rules_are_tried_shown_and_kept(shore: Shore) -> None:
     assert [(one["snapshot_id"], one["keep"]) for one in tried] == [(one, at > 1) for at, one in enumerate(before)]
     assert tried[-1]["reasons"] == ["newest", "last 1 of 2"]
     with_rules(shore, '[retention]\nkeep_daily = 7\ntime_zone = "Europe/Berlin"\n')
-    assert "3 of 4 snapshots would be forgotten" in shore.good("retain", "--dry-run").stderr
+    dry = shore.good("retain", "--dry-run")
+    assert "3 of 4 snapshots would be forgotten" in dry.stderr
+    assert dry.stdout.count("no rule keeps it") == 3
     drawn = shore.good("retain", "--show").stdout.splitlines()
     assert drawn[0] == "home: keep_daily = 7 (Europe/Berlin)"
     assert drawn[3][9:].strip(".") == "K"

@@ -174,10 +174,10 @@ def refuse_kept(repository: Repository, snapshots: Sequence[Snapshot]) -> None:
     for one in snapshots:
         for kept in notes.keeping(one.commit, newest_utc):
             reason = f": {kept.details.reason}" if kept.details else ""
-            keep = kept.note.keep
+            keep, short = kept.note.keep, one.snapshot_id[:12]
             raise SnapshotProtected(
-                f"a {keep.value} keeps snapshot {one.snapshot_id[:12]} of {one.source}{reason}",
-                f"Nothing was forgotten. Leave it out, or lift it with 'farshore {keep.value} --remove'.",
+                f"a {keep.value} keeps snapshot {short} of {one.source}{reason}",
+                f"Nothing was forgotten. Leave it out, or lift it: 'farshore {keep.value} --remove {short}'.",
             )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +23,12 @@ from farshore.errors import (
 )
 from farshore.format import names
 from farshore.ops.backup import prepare as preparing
+from farshore.ops.locks.locking import check_locks
 from farshore.ops.retain.judging import judge_repository
 from farshore.retention.rules import Why, judge
+from farshore.run import Run
 from farshore.sealed.key_files import decode_credential
+from farshore.stores.object_retention import LockMode
 from tests.doubles.faulty import FAIL, LOSE_REPLY, Fault
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.heal.healing_world import heal
@@ -44,6 +49,8 @@ from tests.unit.ops.rewrite.rewrite_world import (
 )
 from tests.unit.ops.templates import Template
 from tests.unit.ops.tree_source import TreeSource
+
+LOCKED: dict[str, Any] = {"lock": LockMode.GOVERNANCE, "lock_for": timedelta(days=10)}
 
 
 @pytest.fixture
@@ -358,3 +365,32 @@ def test_a_rule_keeps_a_rewritten_snapshot_where_it_kept_the_old_one(engine: Eng
     before = kept()
     rewrite(engine, "secret")
     assert kept() == before
+
+
+def test_locks_keep_what_goes_as_long_as_they_say(tmp_path: Path) -> None:
+    """The new snapshots promise what the old ones did, and it is true of every object."""
+    engine = Engine(tmp_path / "engine", settings={"a": LOCKED}).initialize()
+    nights(engine, 3)
+    before = engine.snapshots()
+    (locked,) = plan(engine, "secret").locked
+    until_utc = max(lock.until_utc for one in before for lock in one.locks)
+    assert locked.replica == "a"
+    assert locked.last_utc >= until_utc
+    engine.clock.advance(DAY_S)
+    rewrite(engine, "secret")
+    with engine.opened() as repository:
+        for one in engine.snapshots():
+            found = {lock.replica: lock for lock in check_locks(repository, one, run=Run.start(engine.clock))}
+            assert found["a"].unlocked == 0
+            assert [lock.until_utc for lock in one.locks] == [
+                lock.until_utc for old in before if old.sequence == one.sequence for lock in old.locks
+            ]
+            locked_until_utc = found["a"].locked_until_utc
+            assert locked_until_utc is not None
+            assert locked_until_utc >= one.locks[0].until_utc
+    prune(engine)
+    assert chunk_places(engine, "a", SECRET)
+    assert not chunk_places(engine, "b", SECRET)
+    engine.clock.advance((locked.last_utc - engine.clock.now_utc()).total_seconds() + 10 * DAY_S)
+    prune(engine)
+    assert not chunk_places(engine, "a", SECRET)
