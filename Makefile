@@ -36,7 +36,11 @@ test: environment system downloads ## Run every test against real servers (PYTES
 
 .PHONY: test-fast
 test-fast: environment ## Run the tests that need no server: unit, models, golden, tidy; minutes, before each push
-	$(python) -m pytest $(PYTEST_ARGS) tests/unit tests/models tests/golden tests/tidy
+	$(python) -m pytest -m "not sweep" $(PYTEST_ARGS) tests/unit tests/models tests/golden tests/tidy
+
+.PHONY: test-sweeps
+test-sweeps: environment ## Run the slow part that plays a kill, a fault or a neighbor at every moment alone
+	$(python) -m pytest -m sweep $(PYTEST_ARGS) tests/unit
 
 .PHONY: test-property
 test-property: environment ## Run the slow part with random input alone

@@ -204,6 +204,7 @@ def _saved(engine: Engine) -> Callable[[], None]:
     return restore
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("stage", ["fold", "sweep"])
 def test_killed_at_any_call_it_loses_no_row_and_the_next_one_goes_on(engine: Engine, stage: str, after: bool) -> None:

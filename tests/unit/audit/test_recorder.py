@@ -225,6 +225,7 @@ def test_a_flush_can_be_repeated(recorder: Recorder, stores: Mapping[str, Store]
     assert recording.flush("another") == AuditWritten((), dict.fromkeys(stores, ""))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", [FAIL, LOSE_REPLY], ids=["fails", "loses the reply"])
 def test_a_fault_at_any_call_leaves_no_gap(recorder: Recorder, stores: dict[str, Store], kind: Fault) -> None:
     whole = stores["iowa"]

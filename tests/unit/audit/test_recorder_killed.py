@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 import farshore
 from farshore.audit import chain, names
 from farshore.audit.tables import decode_rows
@@ -63,6 +65,7 @@ def _start(base: Path, first: int, count: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.sweep
 def test_a_kill_at_any_moment_leaves_no_gap_and_loses_no_flush(tmp_path: Path) -> None:
     for name in REPLICAS:
         (tmp_path / name).mkdir()

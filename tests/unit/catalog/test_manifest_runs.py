@@ -193,6 +193,7 @@ def test_an_earlier_run_that_is_hurt_costs_one_run_of_everything(engine: Engine,
     is_right(engine, source, second)
 
 
+@pytest.mark.sweep
 def test_a_run_killed_at_any_store_call_leaves_every_snapshot_as_it_was(engine: Engine, source: TreeSource) -> None:
     """And the next run goes on from there. The calls of all replicas are counted together."""
     snapshots = [night(engine, source, number) for number in range(2)]

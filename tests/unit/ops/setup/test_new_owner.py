@@ -170,6 +170,7 @@ class Dying(WrappingStore):
         return super().put(name, body, retention)
 
 
+@pytest.mark.sweep
 def test_killed_at_each_write_the_old_or_the_new_opens(engine: Engine, source: TreeSource) -> None:
     engine.backup(source, need=Need.READ)
     before = engine.repository_config.fingerprint

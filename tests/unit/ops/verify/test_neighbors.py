@@ -120,6 +120,7 @@ def _reported(outcome: ReplicaOutcome) -> tuple[str, str]:
     return outcome.replica, "" if outcome.committed else f"{outcome.error_code}: {outcome.error}"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("what", ["back_up", "verify", "restore", "heal", "scrub"])
 def test_a_neighbor_may_back_up_at_any_moment(tmp_path: Path, what: str) -> None:
     first = Street.new(tmp_path / "first")

@@ -321,6 +321,7 @@ def test_this_host_keeps_the_runs_and_nothing_older(engine: Engine, source: Tree
         assert len(kept) <= len(runs) + RUNS_MAX - 1, manifest
 
 
+@pytest.mark.sweep
 def test_a_run_killed_at_any_store_call_leaves_every_snapshot_as_it_was(engine: Engine, source: TreeSource) -> None:
     """And the next run goes on from there. The calls of all replicas are counted together."""
     engine.backup(source)
