@@ -93,11 +93,14 @@ def read(
 ) -> FileRead:
     """Read the one file of a tree, compared with the state before."""
     reader = ContentReader(keys=KEYS, sizes=CutSizes(), hashers=hashers)
-    previous_pages = PreviousPages(before.extents, cursor_of(before)) if before else None
+
+    def previous_pages() -> PreviousPages | None:
+        return PreviousPages(before.extents, cursor_of(before)) if before else None
+
     with source_of(path).capture() as capture:
         (item,) = [one for one in capture.items() if one.stat_entry.path == os.fsencode(path.name)]
         result = reader.read(
-            item, chunks.emit, previous_pages=lambda: previous_pages, attempts=2, report_bytes=report_bytes, ahead=True
+            item, chunks.emit, previous_pages=previous_pages, attempts=2, report_bytes=report_bytes, ahead=True
         )
     assert isinstance(result, FileRead)
     return with_all_pages(result, before)

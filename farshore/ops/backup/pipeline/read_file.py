@@ -58,6 +58,8 @@ class ContentReader:
     ) -> FileRead | Problem:
         """Read one file, again when it changes meanwhile; return its row, or the problem.
 
+        `previous_pages` is asked once an attempt, because what it returns is used up by reading.
+
         `ahead`: other threads may read a page-structured file while pieces that were read are hashed.
 
         A file that changes during every attempt is kept as last read, marked `changing`, so that a log that never
