@@ -1,8 +1,9 @@
-"""When runs of a list are merged: a pure rule for manifests, needs, page maps and index fragments alike.
+"""When runs of a list are merged: a pure rule for manifests, needs and page maps alike.
 
 A list is read by reading all its runs, so it stays short and its runs together little larger than one run of
 everything would be; and a merge writes again what an earlier night wrote, so merges are put off as long as that holds.
-tests/unit/catalog/test_merge_policy.py counts the bytes of a year.
+tests/unit/catalog/test_merge_policy.py counts the bytes of a year. Index fragments are a set of several writers, and
+folded by another rule (`fold_fragments.py`): decision 0058 says why.
 """
 
 from __future__ import annotations

@@ -7,9 +7,8 @@ of one slot, which is `PAGE_SLOT_PAGES` pages of a file; so memory holds a block
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import reduce
 from heapq import merge
 from itertools import groupby
 from typing import NamedTuple, TypeVar
@@ -41,6 +40,7 @@ SCHEMA = pa.schema([
 ])  # fmt: skip
 _POSITION = np.dtype("<u2")
 _SLOT = struct.Struct(">Q")
+_SLOT_MAX = (1 << 64) - 1
 _ROW_BYTES = 64  # about the size of a row besides its hashes and positions
 _LIMITS = BlockLimits(rows=limits.MANIFEST_BLOCK_ROWS, plain_bytes=limits.PAGE_MAP_BLOCK_BYTES)
 
@@ -96,29 +96,40 @@ def known_pages(row: PageRow) -> tuple[Words, Mask]:
     """Return the hashes of all pages of a slot, and which of them the row has."""
     words: Words = np.zeros((SLOT_PAGES, 2), "<u8")
     known: Mask = np.zeros(SLOT_PAGES, dtype=bool)
-    at = np.frombuffer(row.positions, _POSITION) if row.positions else slice(0, row.pages)
+    at = _places(row)
     words[at] = words_of(row.hashes)
     known[at] = True
     return words, known
 
 
-def overlay(older: PageRow, newer: PageRow) -> PageRow:
-    """Return what two runs say of one slot as one row.
+def overlay(*rows: PageRow) -> PageRow:
+    """Return what several runs say of one slot as one row.
+
+    Args:
+        rows: Oldest first; at least one.
 
     Raises:
         ObjectCorrupt: They have pages of other sizes.
     """
-    if newer.whole:
-        return newer
-    if older.page_bytes != newer.page_bytes and older.page_bytes:
+    rows = rows[max((at for at, row in enumerate(rows) if row.whole), default=0) :]
+    oldest, newest = rows[0], rows[-1]
+    if len(rows) == 1:
+        return oldest
+    sizes = {row.page_bytes for row in rows if row.page_bytes}
+    if len(sizes) > 1:
         raise ObjectCorrupt("runs of a page map have pages of other sizes in one slot")
-    words, known = known_pages(older)
-    newer_words, stored = known_pages(newer)
-    words[stored] = newer_words[stored]
-    lost = _mask(newer.gone)
-    known = (known & ~lost) | stored
-    gone = None if older.whole else (lost | _mask(older.gone)) & ~stored
-    return make_row(newer.path, newer.slot, newer.page_bytes, words, known, gone)
+    words, known = known_pages(oldest)
+    gone: Mask = np.zeros(SLOT_PAGES, dtype=bool)
+    gone[np.frombuffer(oldest.gone, _POSITION)] = True
+    for row in rows[1:]:
+        lost = np.frombuffer(row.gone, _POSITION)
+        known[lost] = False
+        gone[lost] = True
+        at = _places(row)
+        words[at] = words_of(row.hashes)
+        known[at] = True
+        gone[at] = False
+    return make_row(newest.path, newest.slot, newest.page_bytes, words, known, None if oldest.whole else gone)
 
 
 def merge_rows(runs: Sequence[Iterable[PageRow]], *, all_runs: bool) -> Iterator[PageRow]:
@@ -129,7 +140,7 @@ def merge_rows(runs: Sequence[Iterable[PageRow]], *, all_runs: bool) -> Iterator
         all_runs: The oldest of the map is among them. So all rows are whole, and slots without pages are left out.
     """
     for _, rows in groupby(merge(*runs, key=key_of), key_of):
-        row = reduce(overlay, rows)
+        row = overlay(*rows)
         if not all_runs:
             yield row
         elif row.hashes:
@@ -279,6 +290,7 @@ class _Run:
 
     def __init__(self, file: File) -> None:
         self._reader = BlockReader(file, SCHEMA, label="a page map")
+        self._firsts = [_parse_key(block.first) for block in self._reader.blocks]
         self._lasts = [_parse_key(block.last) for block in self._reader.blocks]
         self._held: tuple[int, list[PageRow]] = (-1, [])
 
@@ -295,8 +307,14 @@ class _Run:
                     yield row
 
     def rows_of(self, path: bytes) -> Iterator[PageRow]:
-        """Yield the rows of one file."""
-        for row in self.rows((sort_key(path), 0)):
+        """Yield the rows of one file. Where they are in a few blocks, these are read at once."""
+        key = sort_key(path)
+        first = bisect_left(self._lasts, (key, 0))
+        end = bisect_right(self._firsts, (key, _SLOT_MAX))
+        blocks = self._reader.blocks[first:end]
+        if len(blocks) > 1 and sum(block.stored_bytes for block in blocks) <= limits.MANIFEST_FEW_BYTES:
+            self._reader.read_ahead(blocks)
+        for row in self.rows((key, 0)):
             if row.path != path:
                 return
             yield row
@@ -340,10 +358,9 @@ def _path_of(key: bytes) -> bytes:
     return path
 
 
-def _mask(positions: bytes) -> Mask:
-    mask: Mask = np.zeros(SLOT_PAGES, dtype=bool)
-    mask[np.frombuffer(positions, _POSITION)] = True
-    return mask
+def _places(row: PageRow) -> npt.NDArray[np.uint16] | slice:
+    """Return where the hashes of a row belong in its slot."""
+    return np.frombuffer(row.positions, _POSITION) if row.positions else slice(0, row.pages)
 
 
 def _check(row: PageRow) -> None:

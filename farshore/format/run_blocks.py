@@ -132,6 +132,7 @@ class BlockReader:
         self._schema = schema
         self._decompressor = zstandard.ZstdDecompressor()
         self._read: tuple[Block | None, BoundedParquet | None] = (None, None)
+        self._ahead: tuple[int, bytes] = (0, b"")  # where bytes that were read at once begin
         try:
             size = file.seek(0, io.SEEK_END)
             stored, plain, magic, version = _TRAILER.unpack(self._bytes(max(size - _TRAILER.size, 0), _TRAILER.size))
@@ -165,6 +166,13 @@ class BlockReader:
             raise ObjectCorrupt(f"{self._label} is damaged in the block at {block.offset}: a value is missing")
         return table
 
+    def read_ahead(self, blocks: Sequence[Block]) -> None:
+        """Read the bytes of adjacent blocks at once; they are kept until the next call."""
+        self._ahead = (0, b"")
+        if blocks:
+            start, end = blocks[0].offset, blocks[-1].offset + blocks[-1].stored_bytes
+            self._ahead = (start, self._bytes(start, end - start))
+
     @property
     def schema(self) -> pa.Schema:
         """The columns of the first block; there must be one."""
@@ -182,6 +190,9 @@ class BlockReader:
         return held
 
     def _bytes(self, offset: int, length: int) -> bytes:
+        start, ahead = self._ahead
+        if start <= offset and offset + length <= start + len(ahead):
+            return ahead[offset - start : offset - start + length]
         self._file.seek(offset)
         data = self._file.read(length) or b""
         if len(data) != length:

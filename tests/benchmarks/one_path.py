@@ -84,8 +84,9 @@ def write_run(path: Path, noise: np.random.Generator, numbers: np.ndarray[Any, A
 class CountedFile:
     """A run at a replica: each read is a request."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: SealedKind = SealedKind.MANIFEST) -> None:
         self._path = path
+        self._kind = kind
         self.size = path.stat().st_size
         self.requests: list[int] = []
 
@@ -99,7 +100,7 @@ class CountedFile:
         """Open it as `catalog.verified_objects` opens a run of which few rows are wanted."""
         tail = max(limits.MANIFEST_TAIL_BYTES_MIN, self.size // limits.MANIFEST_TAIL_PART)
         return SealedReader(
-            fetch=self.fetch, sealed_bytes=self.size, secret=SECRET, kind=SealedKind.MANIFEST, name=names.RUNS,
+            fetch=self.fetch, sealed_bytes=self.size, secret=SECRET, kind=self._kind, name=names.RUNS,
             repository_id=REPOSITORY, tail_bytes=tail,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from farshore.catalog.next_runs import merge_page_maps
 from farshore.errors import ObjectCorrupt
-from farshore.format.page_maps import SLOT_PAGES, PageMap, PageRow, PagesWriter, known_pages
+from farshore.format.page_maps import SLOT_PAGES, PageMap, PageRow, PagesWriter, known_pages, make_row, overlay
 from farshore.model import Entry, EntryKind, Extent
 from farshore.ops.backup.pages.page_map_builder import PageMapBuilder
 from farshore.ops.backup.pages.page_rows import PageRows
@@ -177,6 +177,32 @@ def test_a_row_that_breaks_a_rule_is_damaged(kind: str) -> None:
     with pytest.raises(ObjectCorrupt, match="breaks the rules"):
         list(pages.rows(b"a"))
     assert pages.broken
+
+
+@st.composite
+def rows_of_one_slot(draw: st.DrawFn) -> PageRow:
+    """Any row: of the first few pages of a slot, some changed and, unless it is whole, some gone."""
+    state = st.sampled_from(["changed", "gone", "as it was"])
+    states = dict(enumerate(draw(st.lists(state, max_size=6))))
+    stored, gone = np.zeros(SLOT_PAGES, dtype=bool), np.zeros(SLOT_PAGES, dtype=bool)
+    for at, one in states.items():
+        stored[at], gone[at] = one == "changed", one == "gone"
+    words = np.frombuffer(random.Random(draw(st.integers(0, 99))).randbytes(16 * SLOT_PAGES), "<u8").reshape(-1, 2)
+    return make_row(b"a", 0, 512, words, stored, None if draw(st.booleans()) else gone)
+
+
+@settings(max_examples=150)
+@given(rows_of_one_slot(), rows_of_one_slot(), rows_of_one_slot())
+def test_newer_runs_may_be_merged_before_or_with_older_ones(first: PageRow, second: PageRow, third: PageRow) -> None:
+    merged = overlay(second, third)
+    assert merged.whole == (second.whole or third.whole), "what is below would be seen again"
+    one, other = overlay(overlay(first, second), third), overlay(first, merged)
+    assert (one.whole, one.positions, one.hashes) == (other.whole, other.positions, other.hashes)
+    assert set(positions(one.gone)) - set(positions(other.gone)) == set()
+
+
+def positions(packed: bytes) -> list[int]:
+    return list(np.frombuffer(packed, "<u2"))
 
 
 def test_pages_of_two_sizes_in_one_slot_are_damaged() -> None:

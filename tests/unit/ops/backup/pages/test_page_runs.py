@@ -16,6 +16,7 @@ from farshore.catalog.merge_policy import READ_MAX, RUNS_MAX
 from farshore.errors import FarshoreError
 from farshore.format import names
 from farshore.format.commit import RunRef
+from farshore.sealed.sealed_object import key_id_of
 from farshore.stores.base import Store
 from tests.doubles.faulty import DENY, Fault, FaultyStore
 from tests.unit.catalog.test_hosts import write_only
@@ -271,6 +272,22 @@ def test_a_replica_that_was_away_is_given_the_runs_and_their_keys_and_serves_alo
         assert result.counts.bytes_new <= CHANGED * PAGE, "it compares with all runs, and reads them at the replica"
         assert alone.restore(result.snapshot_id, replica="c")[1] == source.contents()
     assert len(runs_of(engine, result.snapshot_id)) == 1, "without a cache the page map is written whole"
+
+
+def test_the_data_key_of_each_run_is_needed_although_nothing_else_of_its_night_is(
+    engine: Engine, source: TreeSource
+) -> None:
+    """The same pages change each night, so the packs of the night before are of no use; its run is still named."""
+    snapshot = engine.backup(source).snapshot_id
+    for seed in range(5):
+        source.write(b"db", blocks(source.content(b"db"), PAGE, range(CHANGED), random.Random(seed).randbytes))
+        engine.clock.wait_s(60)
+        snapshot = engine.backup(source).snapshot_id
+    there = engine.objects("a")
+    needed = {key.key_id for key in engine.needs_of(snapshot).data_keys}
+    opened_by = {key_id_of(there[ref.name]).hex() for ref in runs_of(engine, snapshot)}
+    assert len(opened_by) == 6
+    assert opened_by <= needed
 
 
 def test_a_damaged_run_touches_every_snapshot_that_names_it_and_no_restore(engine: Engine, source: TreeSource) -> None:
