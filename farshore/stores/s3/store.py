@@ -36,6 +36,7 @@ from farshore.errors import (
     StoreUnavailable,
 )
 from farshore.limits import (
+    COMPARE_BYTES_MAX,
     CONNECT_TIMEOUT_S,
     GIB,
     LIST_PAGE_OBJECTS,
@@ -374,8 +375,12 @@ class S3Store(WithoutTrash):
     def _count(self, event_name: str, request: Any, **_: Any) -> None:
         """Count a request at the moment it is sent; a returned value would replace its answer.
 
-        A body with a pace was read to be signed, if it was; from here on it is read to be sent.
+        A body with a pace was read to be signed, if it was; from here on it is read to be sent. The SDK has each body
+        wait for the service to agree to it, which is another trip there and back: only for a large one that the service
+        may refuse is that worth it.
         """
+        if int(request.headers.get("Content-Length", 0)) <= COMPARE_BYTES_MAX:
+            request.headers.pop("Expect", None)
         if isinstance(request.body, PacedReader):
             request.body.start()
         request.body = counted(request.body, self.request_counter.sent)
