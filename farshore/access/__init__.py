@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,6 +17,7 @@ from farshore.errors import (
     ConfigInvalid,
     FarshoreError,
 )
+from farshore.format import names
 from farshore.host_resources import CACHE, STATE, make_private, temporary_instead, writable_or_temporary
 from farshore.replicas import FirstBug, OnWait, ask_all, unasked_error, wait_quietly
 from farshore.replicas.repository import Replica, Repository, no_such_replica
@@ -24,7 +26,7 @@ from farshore.stores import extra_of
 from farshore.trust.actions import Right
 
 
-def open_repository(
+def open_repository(  # noqa: PLR0913 - all by name, and each is of one step
     config: Config,
     *,
     need: Need,
@@ -35,6 +37,7 @@ def open_repository(
     writes: Writes = Writes.ALL,
     confirm: Confirm | None = None,
     older_log: bool = False,
+    ahead: Sequence[str] = (),
     clock: Clock,
 ) -> Repository:
     """Open every replica, or one, read the headers and the owner log, and unlock the keys that are needed.
@@ -49,6 +52,8 @@ def open_repository(
         confirm: Asks a person whether a fingerprint is the right one; for an identity on a host that knows none.
         writes: Changes that are allowed at the replicas; any other raises `StoreReadOnly`.
         older_log: Read the owner log as if this host had never seen it; what it remembers stays as it is.
+        ahead: Prefixes that the caller will list at every replica, and that need not follow any other request of it: a
+            service is asked for them at once, with the header and the owner log.
 
     Raises:
         RepositoryMissing, RepositoryMismatch: No replica that answered holds a repository; they hold different ones.
@@ -60,7 +65,8 @@ def open_repository(
     """
     first_bug = FirstBug()
     opened, failed = ask_all(
-        _chosen(config, replica), lambda name: open_with_header(config, config.replicas[name], clock, writes),
+        _chosen(config, replica),
+        lambda name: open_with_header(config, config.replicas[name], clock, writes, (names.LOG, *ahead)),
         clock=clock, patient=patient, on_wait=on_wait, first_bug=first_bug,
     )  # fmt: skip
     if not opened:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from farshore import limits
@@ -21,8 +21,8 @@ from farshore.format import names
 from farshore.format.header import Header, decode_header
 from farshore.format.names import object_bytes_max
 from farshore.replicas.repository import Replica
-from farshore.stores import open_store
-from farshore.stores.base import Store
+from farshore.stores import extra_of, open_store
+from farshore.stores.base import AsksAhead, Store
 from farshore.stores.object_retention import LockRule, RetentionRule
 from farshore.stores.wrappers import ReadOnlyStore, WriteGuard
 from farshore.stores.wrappers.metered import MeteredStore
@@ -85,9 +85,10 @@ def retention_rule(replica: ReplicaConfig) -> RetentionRule:
 def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes: Writes = Writes.ALL) -> Replica:
     """Return a replica whose store retries, stops asking when all fails, keeps to a bandwidth and counts.
 
-    From the outside in: kept (lock and storage class, where something may be put), retrying, breaker, throttled,
-    read-only, traced (where a trace is written), metered, store. So the breaker sees each failed attempt once, and what
-    it refuses is no request; an attempt that is made again is paced again; the meter counts what is really sent.
+    From the outside in: ahead (of a service), kept (lock and storage class, where something may be put), retrying,
+    breaker, throttled, read-only, traced (where a trace is written), metered, store. So the breaker sees each failed
+    attempt once, and what it refuses is no request; an attempt that is made again is paced again; the meter counts what
+    is really sent.
     Sends nothing yet.
 
     Args:
@@ -114,6 +115,10 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
         from farshore.stores.wrappers.retention import RetentionStore
 
         outer = RetentionStore(outer, lambda name: rule.retention_of(name, clock.now_utc()))
+    if extra_of(store.url):  # a service, which may be far away
+        from farshore.stores.wrappers.ahead import AheadStore
+
+        outer = AheadStore(outer)
     return Replica(
         replica.name, replica.region, store.url, outer, meter,
         uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, retention_rule=rule,
@@ -131,8 +136,13 @@ def uploads_at_once(replica: ReplicaConfig) -> int:
     return max(1, min(replica.uploads, int(replica.bandwidth_up * limits.PACED_PACK_S // limits.PACK_BYTES_TARGET)))
 
 
-def open_with_header(config: Config, replica: ReplicaConfig, clock: Clock, writes: Writes) -> tuple[Replica, Header]:
+def open_with_header(
+    config: Config, replica: ReplicaConfig, clock: Clock, writes: Writes, ahead: Iterable[str] = ()
+) -> tuple[Replica, Header]:
     """Return a replica that answered, and its header; the read of the header is the first measure of its pace.
+
+    Args:
+        ahead: Prefixes that will be listed whatever the header says, asked for at the same time.
 
     Raises:
         RepositoryMissing: There is no header.
@@ -140,6 +150,8 @@ def open_with_header(config: Config, replica: ReplicaConfig, clock: Clock, write
         FarshoreError: As `open_replica` and a read raise.
     """
     opened = open_replica(config, replica, clock, writes=writes)
+    if isinstance(opened.store, AsksAhead):
+        opened.store.ask_ahead(ahead)
     try:
         started_s = clock.monotonic_s()
         data = opened.store.get(names.HEADER, bytes_max=object_bytes_max(names.HEADER))

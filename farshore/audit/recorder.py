@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from farshore.errors import (
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.limits import AUDIT_FILE_ROWS_MAX, AUDIT_SEALS_UNNAMED_MAX
 from farshore.replicas import FirstBug, LifeSign, ask_all
-from farshore.stores.base import Store
+from farshore.stores.base import AsksAhead, Store
 
 _Answer = TypeVar("_Answer")
 
@@ -151,6 +151,13 @@ class AuditRecorder:
                 raise Bug("a fold was added beside rows")
             run.fold = fold
             run.encoded += files
+
+    def ask_ahead(self) -> None:
+        """Have services look for a seal of this chain that this host does not know, which `flush` waits for."""
+        known = self._outbox.head()
+        for store in self._stores.values() if known is not None else ():
+            if known is not None and isinstance(store, AsksAhead):
+                store.ask_ahead((names.seal_subject(self._chain_id, known.sequence + 1),))
 
     def move(self, chain_id: str, state_dir: Path) -> None:
         """Seal what is not sealed yet into another chain, where the first one's place cannot be kept."""
@@ -316,8 +323,9 @@ class AuditRecorder:
             if not flush.waits_for(replica):
                 continue
             try:
-                for name, path in flush.contents():
-                    store.put(name, path.read_bytes())
+                *files, seal = flush.contents()
+                self._put_files(replica, store, files)
+                store.put(seal[0], seal[1].read_bytes())
             except FileNotFoundError:
                 continue  # another process of this host has just sent it
             except FarshoreError as error:
@@ -327,3 +335,19 @@ class AuditRecorder:
                 # Other bytes are there under a name of ours: no retry can mend that, and verify reports it.
             flush.done(replica)
         return trouble
+
+    def _put_files(self, replica: str, store: Store, files: Sequence[tuple[str, Path]]) -> None:
+        """Put the files that a seal names: at a service all at once, or each would wait for the one before."""
+        if not isinstance(store, AsksAhead):
+            for name, path in files:
+                store.put(name, path.read_bytes())
+            return
+        paths = dict(files)
+        sign = (lambda _: self._alive(replica)) if (self._alive is not None) else None  # type: ignore[misc]
+        asked = ask_all(
+            paths, lambda name: store.put(name, paths[name].read_bytes()), clock=self._clock, patient=True, alive=sign,
+            first_bug=self._first_bug,
+        )  # fmt: skip
+        _, failed = asked
+        for error in sorted(failed.values(), key=lambda one: isinstance(one, Conflict)):
+            raise error

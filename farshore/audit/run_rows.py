@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -129,6 +130,14 @@ def record_fold(repository: Repository, run_id: str, fold: Fold, files: Iterable
     written = recorder.flush(run_id)
     _keep_head(repository, written)
     return written
+
+
+def ask_ahead(repository: Repository) -> None:
+    """Have services begin to answer what `record` will ask them of this host's chain; does not wait."""
+    signing_key = repository.keys.signing_key if repository.keys is not None else None
+    if signing_key is not None:
+        with suppress(*_STATE_UNUSABLE):
+            _open_recorder(repository, signing_key).ask_ahead()
 
 
 def try_record(repository: Repository, run_id: str, rows: Iterable[AuditRow]) -> None:

@@ -23,6 +23,8 @@ from farshore.replicas import ask_all
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.trust.memory import Memory
 
+LISTED = (names.SNAPSHOTS, names.FORGOTTEN)  # what `list_commits` lists of all sources; in no order
+
 _SourceOf = Callable[[tuple[str, ...]], ObjectSource]
 
 

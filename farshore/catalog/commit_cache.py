@@ -55,6 +55,14 @@ def keep_commits(repository: Repository, read: Iterable[SignedCommit]) -> None:
         _keep(repository, source_id, stored)
 
 
+def keep_own_commit(repository: Repository, name: str, stored: bytes) -> None:
+    """Keep a commit that this process has just signed and read back, so that the next one does not fetch it."""
+    parsed = names.parse_commit(name)
+    signed = read_trusted(parsed, stored) if parsed is not None else None
+    if isinstance(signed, SignedCommit):
+        keep_commits(repository, [signed])
+
+
 def _keep(repository: Repository, source_id: SourceId, stored: Iterable[bytes]) -> None:
     keys, cache, folder = _keys(repository), repository.cache, _folder(source_id)
     if keys is None:

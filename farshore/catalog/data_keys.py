@@ -30,7 +30,7 @@ from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.sealed import KeySet, key_tag
 from farshore.sealed.data_key import DATA_KEY_BYTES, DataKey, check_data_key, open_data_key
 
-_HEADS_MAX = 16  # data keys that a replica is asked for one by one
+HEADS_MAX = 16  # data keys that a replica is asked for one by one
 Opened = TypeVar("Opened")
 _LISTED_ONE_BY_ONE_MAX = 4  # key ids whose names are asked for alone; of more, all names are listed at once
 
@@ -180,7 +180,7 @@ def lacking_keys(replica: Replica, key_names: Collection[str]) -> list[str]:
         FarshoreError: As `Store.head` and `Store.list` say.
     """
     listed: dict[str, int] = {}
-    if len(key_names) > _HEADS_MAX:
+    if len(key_names) > HEADS_MAX:
         listed = {info.name: info.size for info in replica.store.list(names.DATA_KEYS)}
     lacking = []
     for name in key_names:

@@ -75,6 +75,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
     from farshore.config import checked_tags
+    from farshore.format.names import FORGOTTEN, LEASES
 
     config, output = invocation.config(), invocation.output
     checked_tags(invocation.arguments.tag)
@@ -82,7 +83,9 @@ def execute(invocation: Invocation) -> int:
     _warn_of_placement(invocation, config)
     config = able_to_write(invocation, config)
     worst = EXIT_DONE
-    with opened_repository(invocation, config, need=Need.WRITE, writes=Writes.ALL) as repository:
+    with opened_repository(
+        invocation, config, need=Need.WRITE, writes=Writes.ALL, ahead=(LEASES, FORGOTTEN)
+    ) as repository:
         for name in names:
             try:
                 result = _backup_one(invocation, config, repository, name)

@@ -32,13 +32,20 @@ def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
+    from farshore.catalog import LISTED
     from farshore.ops.restore.cat import cat_file
     from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     with opened_repository(
-        invocation, config, need=Need.READ, writes=Writes.REPAIRS, replica=arguments.replica, patient=False
+        invocation,
+        config,
+        need=Need.READ,
+        writes=Writes.REPAIRS,
+        replica=arguments.replica,
+        patient=False,
+        ahead=LISTED,
     ) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         with invocation.binary_stdout() as outlet:

@@ -26,6 +26,7 @@ def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
+    from farshore.catalog import LISTED
     from farshore.catalog.contents import diff_snapshots
 
     arguments, output = invocation.arguments, invocation.output
@@ -33,7 +34,13 @@ def execute(invocation: Invocation) -> int:
     counts: Counter[str] = Counter()
     grown = 0
     with opened_repository(
-        invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
+        invocation,
+        config,
+        need=Need.READ,
+        writes=Writes.NONE,
+        replica=arguments.replica,
+        patient=False,
+        ahead=LISTED,
     ) as repository:
         before = choose_snapshot(output, repository, arguments.before)
         after = choose_snapshot(output, repository, arguments.after)

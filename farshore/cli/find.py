@@ -30,6 +30,7 @@ def execute(invocation: Invocation) -> int:
     """Print each change as it is found, then the snapshots that could not be read."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
+    from farshore.catalog import LISTED
     from farshore.ops.ask.find import find_changes
 
     arguments, output = invocation.arguments, invocation.output
@@ -37,7 +38,13 @@ def execute(invocation: Invocation) -> int:
     unread: list[tuple[Commit, FarshoreError]] = []
     found = 0
     with opened_repository(
-        invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
+        invocation,
+        config,
+        need=Need.READ,
+        writes=Writes.NONE,
+        replica=arguments.replica,
+        patient=False,
+        ahead=LISTED,
     ) as repository:
         for finding in find_changes(
             repository,

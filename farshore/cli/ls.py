@@ -44,6 +44,7 @@ def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
+    from farshore.catalog import LISTED
     from farshore.catalog.contents import iterate_entries
     from farshore.catalog.selection import normal_path
 
@@ -51,7 +52,13 @@ def execute(invocation: Invocation) -> int:
     config = able_to_read(invocation, invocation.config())
     under = normal_path(os.fsencode(arguments.path))
     with opened_repository(
-        invocation, config, need=Need.READ, writes=Writes.NONE, replica=arguments.replica, patient=False
+        invocation,
+        config,
+        need=Need.READ,
+        writes=Writes.NONE,
+        replica=arguments.replica,
+        patient=False,
+        ahead=LISTED,
     ) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot, include_refused=arguments.include_refused)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)

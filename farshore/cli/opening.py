@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -123,26 +123,37 @@ def asks_for_fingerprint(invocation: Invocation) -> Callable[[bytes], bool] | No
 
 
 def with_listing(
-    invocation: Invocation, config: Config, use: Callable[[Repository], Used], *, replica: str | None = None
+    invocation: Invocation,
+    config: Config,
+    use: Callable[[Repository], Used],
+    *,
+    replica: str | None = None,
+    ahead: Sequence[str] = (),
 ) -> tuple[Repository, Used]:
     """Open the repository to read commits and no more, and return it, closed, with what `use` made of it.
 
     With this host's credential, which costs nothing; and where that leaves snapshots of other domains unopened and the
     host has a reader's secret beside it, once more with that. Errors are those of `open_repository` and of `use`.
+
+    Args:
+        ahead: Prefixes that `use` lists beside those of commits.
     """
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need, names_secret
+    from farshore.catalog import LISTED
 
     able = able_to_write(invocation, config)
     with opened_repository(
-        invocation, able, need=Need.WRITE, writes=Writes.NONE, replica=replica, patient=False
-    ) as repository:
+        invocation, able, need=Need.WRITE, writes=Writes.NONE, replica=replica, patient=False,
+        ahead=(*LISTED, *ahead),
+    ) as repository:  # fmt: skip
         used = use(repository)
     if not (repository.foreign and names_secret(able)):
         return repository, used
     with opened_repository(
-        invocation, able, need=Need.MOST, writes=Writes.NONE, replica=replica, patient=False
-    ) as repository:
+        invocation, able, need=Need.MOST, writes=Writes.NONE, replica=replica, patient=False,
+        ahead=(*LISTED, *ahead),
+    ) as repository:  # fmt: skip
         return repository, use(repository)
 
 
@@ -156,6 +167,7 @@ def opened_repository(
     replica: str | None = None,
     right: Right | None = None,
     patient: bool = True,
+    ahead: Sequence[str] = (),
 ) -> Iterator[Repository]:
     """Open the repository, warn of replicas that cannot be asked at once, and at the end of those that failed later.
 
@@ -171,6 +183,7 @@ def opened_repository(
         replica=replica,
         right=right,
         patient=patient,
+        ahead=ahead,
         on_wait=waiting_note(invocation.output),
         confirm=asks_for_fingerprint(invocation),
         clock=invocation.clock,

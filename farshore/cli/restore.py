@@ -97,6 +97,7 @@ def execute(invocation: Invocation) -> int:
     from farshore.access.open_replica import Writes
     from farshore.access.own_places import check_target
     from farshore.access.unlock import Need
+    from farshore.catalog import LISTED
     from farshore.catalog.selection import split_selector
     from farshore.ops.restore.options import RestoreOptions
     from farshore.ops.restore.restore import restore_snapshot
@@ -124,7 +125,13 @@ def execute(invocation: Invocation) -> int:
     with (
         stack,
         opened_repository(
-            invocation, config, need=Need.READ, writes=Writes.REPAIRS, replica=arguments.replica, patient=False
+            invocation,
+            config,
+            need=Need.READ,
+            writes=Writes.REPAIRS,
+            replica=arguments.replica,
+            patient=False,
+            ahead=LISTED,
         ) as repository,
     ):
         snapshot = choose_snapshot(output, repository, selector, include_refused=arguments.include_refused)

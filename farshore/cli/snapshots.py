@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """List snapshots in the order of their commits."""
     from farshore.catalog.snapshots import list_snapshots
+    from farshore.format import names
 
     arguments, output, config = invocation.arguments, invocation.output, invocation.config()
 
@@ -38,7 +39,7 @@ def execute(invocation: Invocation) -> int:
         found = list_snapshots(repository, arguments.source, include_refused=arguments.include_refused)
         return [one for one in _with_tags(repository, found) if set(one.tags).issuperset(arguments.tag)]
 
-    repository, found = with_listing(invocation, config, listed, replica=arguments.replica)
+    repository, found = with_listing(invocation, config, listed, replica=arguments.replica, ahead=(names.NOTES,))
     for one in found:
         output.record("snapshot", one)
     if repository.refused or repository.unread or repository.foreign:

@@ -32,7 +32,7 @@ from farshore.replicas import DetachedThreads, FirstBug, OnWait, ask_all, wait_q
 from farshore.replicas.cache import ObjectCache
 from farshore.replicas.reading_order import Pace, ReadPrice
 from farshore.sealed import KeySet
-from farshore.stores.base import Store
+from farshore.stores.base import AsksAhead, Store
 from farshore.stores.object_retention import RetentionRule
 from farshore.stores.wrappers import WriteGuard
 from farshore.stores.wrappers.metered import Meter, MeteredStore
@@ -206,6 +206,23 @@ class Repository:
             chosen, lambda name: ask(chosen[name]), clock=self.clock, patient=self.patient,
             alive=lambda name: chosen[name].life_sign(), first_bug=self.threads.first_bug,
         )  # fmt: skip
+
+    def ask_ahead(
+        self,
+        prefixes: Iterable[str] = (),
+        heads: Iterable[str] = (),
+        *,
+        replicas: Iterable[Replica] | None = None,
+        again: bool = False,
+    ) -> None:
+        """Have services begin to answer what they will be asked soon, as `AsksAhead` says; does not wait.
+
+        The answers show what is there after this call, so it follows whatever they must follow. Each is used once, and
+        one that nobody uses is a request in vain.
+        """
+        for replica in self.replicas.values() if replicas is None else replicas:
+            if isinstance(replica.store, AsksAhead):
+                replica.store.ask_ahead(prefixes, heads, again=again)
 
     def note_unasked(self, failed: Mapping[str, FarshoreError]) -> None:
         """Keep why replicas could not be asked; the first reason of each stays. Safe from many threads."""

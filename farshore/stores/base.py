@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from farshore import limits
 from farshore.errors import Bug, DeleteUnsupported, FarshoreError, ObjectTooLarge, StoreDenied
@@ -70,6 +70,21 @@ class PacedBody:
 
 
 Body = PlainBody | PacedBody
+
+
+@runtime_checkable
+class AsksAhead(Protocol):
+    """A store that can begin to list what is wanted soon."""
+
+    def ask_ahead(self, prefixes: Iterable[str] = (), heads: Iterable[str] = (), *, again: bool = False) -> None:
+        """Begin to list each prefix and to look at each name, and do not wait.
+
+        The next `list` or `head` of it gets that answer, as of some moment after this call; its errors are raised then.
+
+        Args:
+            again: Ask anew for what was asked ahead before and is not used yet.
+        """
+        ...
 
 
 def plain(body: Body) -> PlainBody:

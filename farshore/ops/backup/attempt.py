@@ -10,6 +10,7 @@ from farshore.catalog.finish_commits import FinishedCommits, finish_commits
 from farshore.catalog.needs import read_needs
 from farshore.catalog.snapshots import order_commits
 from farshore.errors import CACHED_READ_ERRORS, READ_ERRORS, BackupRunning, Denied, Unavailable, UserError
+from farshore.format import names
 from farshore.format.commit import Commit, CommitHead
 from farshore.format.lease import Lease
 from farshore.host import is_known_dead
@@ -73,7 +74,11 @@ def find_done(repository: Repository, attempt: Attempt) -> tuple[SourceCommits, 
         QuorumNotReached: Too few replicas can be given it now.
     """
     source_id = attempt.source_id
+    listed = (names.commits_of(source_id), names.FORGOTTEN)
+    repository.ask_ahead((names.LEASES, *listed))
     finished = finish_commits(repository)
+    if finished.put:  # which the listing shall show
+        repository.ask_ahead(listed, again=True)
     found = list_commits(repository, source_id)  # a replica that fails finds out by itself whether it can take part
     order = order_commits(repository, found).get(source_id)
     by_stores = order_commits(repository, found, by_stores=True).get(source_id)

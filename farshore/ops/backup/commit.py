@@ -14,6 +14,7 @@ from pathlib import Path
 from farshore.audit.rows import ObjectKind
 from farshore.audit.run_rows import WrittenObject
 from farshore.catalog.condemned import refuse_condemned
+from farshore.catalog.data_keys import HEADS_MAX
 from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.fold_fragments import Fold, fold_own
 from farshore.catalog.inventory import Inventory, copy_missing
@@ -30,7 +31,7 @@ from farshore.ops.backup.adopt import AdoptedPacks, adopt_packs
 from farshore.ops.backup.clock_checks import check_service_clock
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.lease_holder import LeaseHolder
-from farshore.replicas.repository import Repository
+from farshore.replicas.repository import Replica, Repository
 from farshore.results import ReplicaOutcome
 
 
@@ -141,6 +142,7 @@ class Committer:
         check_service_clock(replica)
         others = [other for other in self._repository.replicas.values() if other.name != name]
         key_names = [one.name for one in reused if one.kind is Kind.DATA_KEY]
+        self._look_ahead(replica, key_names, reused, made)
         checksums = self.checksums[name]
         self._copied[name] = copy_missing(
             replica, others, self._inventory, needs.pack_sizes, key_names, checksums,
@@ -167,6 +169,15 @@ class Committer:
             new = [item.name for item in made] + [item.name for item in self.folded if item.name in self._put[name]]
             self._locks.extend(replica, commit.locks[name], reused=reused, made=new)
             self._promised[name] = commit.locks[name].until_utc
+
+    def _look_ahead(
+        self, replica: Replica, key_names: Sequence[str], reused: Sequence[NeededObject], made: Sequence[WrittenObject]
+    ) -> None:
+        """Have a service look at all small objects of the snapshot at once, while its packs are looked at."""
+        heads = [one.name for one in reused if one.kind is Kind.RUN]
+        heads += [one.name for one in made if one.kind is not ObjectKind.PACK]
+        heads += key_names if len(key_names) <= HEADS_MAX else ()
+        self._repository.ask_ahead(heads=heads, replicas=[replica], again=True)
 
     def _write(self, name: str) -> None:
         commit, body = self._require_signed()

@@ -14,10 +14,11 @@ from farshore.catalog.inventory import Inventory, take_inventory
 from farshore.catalog.verdicts import read_verdicts
 from farshore.errors import Failure, FarshoreError, StateUnknown, StoreUnavailable
 from farshore.format.commit import Commit
+from farshore.format import names
 from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
-from farshore.ops.backup.lease_steps import read_plans, start_lease, without_gone_runs
+from farshore.ops.backup.lease_steps import StartedLease, read_plans, start_lease, without_gone_runs
 from farshore.ops.backup.publish import ObjectPublisher
 from farshore.replicas.fanout import Fanout
 from farshore.replicas.lease_holder import LeaseHolder
@@ -67,16 +68,16 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         ClockWrong: This host's clock is off.
         BackupRunning: Another attempt at the same identity is at work.
     """
+    promised = promised_packs(repository, commits)
     started = start_lease(repository, attempt)
     try:
+        ask_what_follows(repository, started, commits)
         check_clocks(repository)  # now that every replica has answered
         refuse_if_running(repository, started.holder.lease)
         read_plans(repository, started)
         leased = started.replicas(repository)
         verdicts = read_verdicts(repository)
-        inventory = take_inventory(
-            repository, leased, promised_packs(repository, commits), verdicts=verdicts, condemned=started.condemned
-        )
+        inventory = take_inventory(repository, leased, promised, verdicts=verdicts, condemned=started.condemned)
         note_data_keys(repository, (key for keys in verdicts.data_keys.values() for key in keys))
         fanout = open_fanout(repository, leased, spool)
         for name, error in inventory.failed.items():
@@ -116,6 +117,17 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
         locks=locks,
         condemned=started.condemned,
     )
+
+
+def ask_what_follows(repository: Repository, started: StartedLease, commits: SourceCommits) -> None:
+    """Have services begin to answer what this run asks after its lease, all at once.
+
+    Packs are not among it: fragments are listed before them, or packs of another run at work seem to be lacking. What
+    is looked at are the runs of the newest snapshot, which this one may name again; they are looked at once more before
+    it is committed.
+    """
+    runs = [run.name for run in commits.newest.all_runs] if commits.newest is not None else []
+    repository.ask_ahead((names.PLANS, names.VERDICTS, names.FRAGMENTS), runs, replicas=started.replicas(repository))
 
 
 def open_fanout(repository: Repository, replicas: Sequence[Replica], spool: Path) -> Fanout:

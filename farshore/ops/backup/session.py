@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 
 from farshore import limits
 from farshore.audit.rows import RunResult
+from farshore.audit.run_rows import ask_ahead
 from farshore.catalog.base_snapshot import remember_base
+from farshore.catalog.commit_cache import keep_own_commit
 from farshore.errors import Bug, Failure, FarshoreError, Unavailable
 from farshore.format import names
 from farshore.format.commit import Commit
@@ -191,6 +193,7 @@ class BackupSession:
         self._run.progress(Progress("commit"))
         if self._commit is None:
             check_clocks(self._repository)
+            ask_ahead(self._repository)
             made = new_commit(self._repository, self._source, self._attempt, state, self._captured)
             self._commit, self._stored = made
         self._outcomes = state.committer.commit(
@@ -209,6 +212,7 @@ class BackupSession:
             raise Bug("a session was audited before it was committed")
         made = state.publisher.made_base()
         remember_base(self._repository, state.source_id, self._commit, made)
+        keep_own_commit(self._repository, self._commit.name, self._stored)
         if state.publisher.needs_body:
             self._repository.cache.put(state.publisher.runs[names.NEEDS][-1].name, state.publisher.needs_body)
         result = self._recorder.result(self._commit, self._outcomes, state=state, captured=self._captured)

@@ -255,4 +255,4 @@ def _asking(frame: FrameType | None) -> str:
                 return name
             carrier = name
         frame = frame.f_back
-    return carrier
+    return carrier or "asked ahead"

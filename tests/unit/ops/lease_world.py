@@ -20,6 +20,7 @@ from farshore.ops.setup.owner_actions import append_entry
 from farshore.replicas.lease_holder import known_log
 from farshore.signing import SignedKind, SigningKey
 from farshore.stores.base import Store
+from farshore.stores.wrappers.ahead import AheadStore
 from farshore.trust.actions import Revocation
 from tests.doubles.faulty import FAIL, Fault, FaultyStore
 from tests.doubles.trust import signed_text
@@ -141,9 +142,20 @@ def lacking(engine: Engine) -> dict[str, list[str]]:
 
 
 class Calls:
-    """Every call to any replica of an engine, in order; a fault from a number on is what a killed process is."""
+    """Every call to any replica of an engine, in order; a fault from a number on is what a killed process is.
 
-    def __init__(self, engine: Engine, fault_at: Callable[[int, str, str, str], Fault | None] | None = None) -> None:
+    Args:
+        far: Replicas are asked ahead, as services are.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        fault_at: Callable[[int, str, str, str], Fault | None] | None = None,
+        *,
+        far: bool = False,
+    ) -> None:
+        self._far = far
         self.made: list[tuple[str, str, str]] = []
         self._numbers = itertools.count(1)
         self._fault_at = fault_at or (lambda *_: None)
@@ -162,7 +174,8 @@ class Calls:
             self.made.append((replica, verb, name))
             return fault
 
-        return FaultyStore(store, clock=self._engine.clock, plan=plan)
+        faulty = FaultyStore(store, clock=self._engine.clock, plan=plan)
+        return AheadStore(faulty) if self._far else faulty
 
     def at(self, replica: str) -> list[tuple[str, str]]:
         return [(verb, name) for where, verb, name in self.made if where == replica]

@@ -17,6 +17,7 @@ from farshore.stores import wrappers
 from farshore.stores.base import PutOutcome, Store
 from farshore.stores.object_retention import ObjectRetention
 from farshore.stores.wrappers import ReadOnlyStore, WrappingStore
+from farshore.stores.wrappers.ahead import AheadStore
 from farshore.stores.wrappers.metered import MeteredStore
 from farshore.stores.wrappers.retention import RetentionStore
 from farshore.stores.wrappers.retrying import BreakerStore, RetryingStore
@@ -83,6 +84,7 @@ def traced(store: Store) -> TracedStore:
 
 WRAPPERS: dict[type[WrappingStore], Callable[[Store], WrappingStore]] = {
     WrappingStore: WrappingStore,
+    AheadStore: AheadStore,
     BreakerStore: lambda store: BreakerStore(store, clock=FixedClock()),
     MeteredStore: MeteredStore,
     ReadOnlyStore: ReadOnlyStore,

@@ -52,9 +52,12 @@ def first(calls: list[tuple[str, str]], verb: str, prefix: str) -> int:
     return next(at for at, (called, name) in enumerate(calls) if called == verb and name.startswith(prefix))
 
 
-def test_a_run_writes_its_steps_in_the_order_that_protects_it(engine: Engine, source: TreeSource) -> None:
+@pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
+def test_a_run_writes_its_steps_in_the_order_that_protects_it(engine: Engine, source: TreeSource, *, far: bool) -> None:
     """W1 before W2, W2 before what is reused is listed, all objects before W6, W6 before W7."""
-    with Calls(engine) as seen:
+    engine.backup(source, need=Need.READ)
+    source.file(b"more", b"more")
+    with Calls(engine, far=far) as seen:
         engine.backup(source, need=Need.READ)
     for replica in REPLICAS:
         calls = seen.at(replica)
@@ -220,11 +223,13 @@ def test_another_host_finishes_it_and_adds_no_signature(engine: Engine, source: 
     assert not restored.problems
 
 
-def test_the_next_run_follows_what_it_finished(engine: Engine, source: TreeSource) -> None:
+@pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
+def test_the_next_run_follows_what_it_finished(engine: Engine, source: TreeSource, *, far: bool) -> None:
     """Else both have one parent and one sequence, and neither is the newest."""
     killed_before_w7(engine, source)
     source.file(b"more", b"more")
-    engine.backup(source)
+    with Calls(engine, far=far):
+        engine.backup(source)
     one, two = engine.snapshots()
     assert (one.sequence, two.sequence, two.parent) == (1, 2, one.snapshot_id)
 
@@ -274,3 +279,12 @@ def test_a_live_run_of_the_same_backup_goes_first(engine: Engine, source: TreeSo
     with engine.opened(Need.READ) as repository:
         run_backup(repository, source, identity="nightly", run=Run.start(engine.clock))
     assert len(engine.snapshots()) == 1
+
+
+def test_a_host_does_not_fetch_the_commit_that_it_made(engine: Engine, source: TreeSource) -> None:
+    engine.backup(source)
+    made = set(engine.objects("a", names.SNAPSHOTS))
+    with Calls(engine) as seen:
+        engine.backup(source)
+    assert made
+    assert not made & {name for verb, name in seen.at("a") + seen.at("b") if verb == "get"}
