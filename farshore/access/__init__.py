@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -75,8 +75,23 @@ def open_repository(  # noqa: PLR0913 - all by name, and each is of one step
     headers = {name: header for name, (_, header) in opened.items()}
     if need in (Need.READ, Need.MOST):
         replicas = _priced(config, replicas)
+    make = _maker(config, clock, patient=patient, on_wait=on_wait)
+    repository, found = believe(config, make, replicas, headers, failed)
+    repository.threads.first_bug = first_bug
+    try:
+        read_log(repository, None if older_log else found.memory, writing=writes is Writes.ALL)
+        repository.keys = _keys(config, repository, need, right, Anchor(bool(found.pins), confirm))
+        remember_log(config, repository, found, older_log=older_log)
+    except FarshoreError as error:
+        repository.__exit__(type(error), error, error.__traceback__)
+        raise
+    return repository
+
+
+def _maker(config: Config, clock: Clock, *, patient: bool, on_wait: OnWait) -> Callable[..., Repository]:
+    """Return what makes a repository of a header, its replicas and those that are unreachable."""
     resources = ExitStack()
-    make = partial(
+    return partial(
         Repository,
         quorum=config.repository.quorum,
         configured=tuple(config.replicas),
@@ -90,16 +105,6 @@ def open_repository(  # noqa: PLR0913 - all by name, and each is of one step
         prefer=config.reads.prefer, hedge=config.reads.hedge,
         patient=patient, on_wait=on_wait,
     )  # fmt: skip
-    repository, found = believe(config, make, replicas, headers, failed)
-    repository.threads.first_bug = first_bug
-    try:
-        read_log(repository, None if older_log else found.memory, writing=writes is Writes.ALL)
-        repository.keys = _keys(config, repository, need, right, Anchor(bool(found.pins), confirm))
-        remember_log(config, repository, found, older_log=older_log)
-    except FarshoreError as error:
-        repository.__exit__(type(error), error, error.__traceback__)
-        raise
-    return repository
 
 
 def _chosen(config: Config, replica: str | None) -> list[str]:
