@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from tests.tidy.tree import Finding, Source, Tree
 
 README_LINES_MAX = 60  # purpose, contracts, pitfalls; the rest belongs to docs/
+_NUMBERED_PAGE = re.compile(r"\| \[\d{4}\]\(\d{4}-[a-z-]+\.md\) \|")  # a row of an index, which grows with its pages
 NO_READERS = {".ci"}  # a top folder with a single file that the README names
 
 _HOST_PARTS = ("pypi" + r"\.org", "python" + "hosted", "npm" + r"js\.(?:org|com)", "yarn" + r"pkg", "artif" + "actory")
@@ -115,7 +116,7 @@ def missing_readmes(tree: Tree) -> Iterator[Finding]:
         if f"{top}/README.md" not in tree:
             yield Finding(top, 1, "a top folder needs a README.md: purpose, contracts, pitfalls")
     for file in tree.files:
-        lines = len(file.text.splitlines())
+        lines = sum(not _NUMBERED_PAGE.match(line) for line in file.text.splitlines())
         if re.fullmatch(r".+/README\.md", file.path) and lines >= README_LINES_MAX:
             yield file.at(README_LINES_MAX, f"{lines} lines; a folder's README stays under {README_LINES_MAX}")
 
