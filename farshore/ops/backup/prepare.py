@@ -122,9 +122,9 @@ def prepare(repository: Repository, attempt: Attempt, commits: SourceCommits, sp
 def ask_what_follows(repository: Repository, started: StartedLease, commits: SourceCommits) -> None:
     """Have services begin to answer what this run asks after its lease, all at once.
 
-    Packs are not among it: fragments are listed before them, or packs of another run at work seem to be lacking. What
-    is looked at are the runs of the newest snapshot, which this one may name again; they are looked at once more before
-    it is committed.
+    Packs are not among it: fragments are listed before them, or packs of another run at work seem to be lacking. Names
+    that are looked at are the runs of the newest snapshot, which this one may name again; they are looked at once more
+    before it is committed.
     """
     runs = [run.name for run in commits.newest.all_runs] if commits.newest is not None else []
     repository.ask_ahead((names.PLANS, names.VERDICTS, names.FRAGMENTS), runs, replicas=started.replicas(repository))

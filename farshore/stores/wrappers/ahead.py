@@ -19,7 +19,7 @@ _HEADS_AT_ONCE = 8  # a new connection costs as much as four answers over one th
 class AheadStore(WrappingStore):
     """The same store. An answer that was asked ahead is given to the next `list` or `head` of that name, once.
 
-    It shows the store at some moment after `ask_ahead`, so whoever needs an answer that follows another request calls
+    It shows the store at some moment after `ask_ahead`, so a caller whose answer must follow another request calls
     `ask_ahead` after that one. As safe for threads as the store inside. The threads hold no process: a store may hang.
     """
 
@@ -90,7 +90,7 @@ class AheadStore(WrappingStore):
 
 
 class _Head:
-    """What a store says of one object, once it has."""
+    """The answer of a store about one object, once it is there."""
 
     def __init__(self) -> None:
         self._there = threading.Event()
