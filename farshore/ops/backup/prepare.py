@@ -13,8 +13,8 @@ from farshore.catalog.extend_locks import LockExtender
 from farshore.catalog.inventory import Inventory, take_inventory
 from farshore.catalog.verdicts import read_verdicts
 from farshore.errors import Failure, FarshoreError, StateUnknown, StoreUnavailable
-from farshore.format.commit import Commit
 from farshore.format import names
+from farshore.format.commit import Commit
 from farshore.ops.backup.attempt import Attempt, SourceCommits, promised_packs, refuse_if_running
 from farshore.ops.backup.clock_checks import check_clocks
 from farshore.ops.backup.commit import Committer
