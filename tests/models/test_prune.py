@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.models.explorer import Machine, explore
-from tests.models.prune import completing, finishing, folding, lease_ends, protocol, unforget
+from tests.models.prune import completing, finishing, folding, lease_ends, moves, protocol, unforget
 from tests.models.prune.replica import Cast, Rules
 
 _TWO_WRITERS = Cast(writers=2)
@@ -24,6 +24,7 @@ PROTOCOLS: dict[str, Machine[Any]] = {
     "a late commit": finishing.machine(),
     "a snapshot below its quorum is completed": completing.machine(),
     "the end of a lease": lease_ends.machine(),
+    "a pack is repacked": moves.machine(),
     "tombstones are folded": folding.machine(),
 }
 
@@ -64,6 +65,12 @@ MUTANTS: dict[str, Machine[Any]] = {
     "ends leave free numbers below": lease_ends.machine(lease_ends.Rules(fills_in_order=False)),
     "an end is void as long as the log is not read": lease_ends.machine(lease_ends.Rules(reads_log_first=False)),
     "an end is void once its maintainer is revoked": lease_ends.machine(lease_ends.Rules(revoked_counts=False)),
+    "a moved pack is condemned before it is compared": moves.machine(moves.Rules(compares=False)),
+    "a move counts at a replica that does not list it": moves.machine(moves.Rules(obeys_own_moves=False)),
+    "a move is put before its pack": moves.machine(moves.Rules(pack_before_move=False)),
+    "a heal copies a moved pack back": moves.machine(moves.Rules(heals_by_moves=False)),
+    "a move counts for all of the old pack": moves.machine(moves.Rules(by_segments=False)),
+    "a moved pack goes without a second mark": moves.machine(moves.Rules(marks_again=False, keeps_condemned_off=False)),
 }
 
 
