@@ -25,7 +25,8 @@ from tests.doubles.trust import signed_text
 from tests.unit.ops.engine import Engine, fresh_memory_urls
 from tests.unit.ops.heal.healing_world import heal
 from tests.unit.ops.lease_world import Calls, maintainer, put, put_set, revoke, unforget
-from tests.unit.ops.prune.prune_world import DAY_S, prune, with_snapshots
+from tests.unit.ops.lease_world import forget as forget_at
+from tests.unit.ops.prune.prune_world import DAY_S, prune, states, with_snapshots
 
 WRITER = (Right.BACKUP, Right.RESTORE, Right.VERIFY, Right.HEAL)
 MAINTAINER = (*WRITER, Right.MAINTAIN)
@@ -336,3 +337,33 @@ def _row(engine: Engine, snapshot: str, commit: str, signer: str) -> SignedStone
 
 def _accepted_commits(engine: Engine) -> list[str]:
     return [engine.commit_of(one.snapshot_id).hash for one in engine.snapshots()]
+
+
+@pytest.mark.parametrize("mutant", [False, True])
+def test_a_prune_that_cannot_read_what_takes_a_tombstone_back_deletes_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, mutant: bool
+) -> None:
+    """One request that failed was enough for a prune to take for forgotten what was taken back."""
+    if mutant:
+        monkeypatch.setattr(FoundTombstones, "require_read", lambda *_: None)
+    first = engine.snapshots()[0].snapshot_id
+    for replica in "ab":
+        unforget(engine, replica, forget_at(engine, replica, first))
+    host = engine.at("elsewhere")
+    with Calls(host, lambda _call, _, verb, name: FAIL if verb == "get" and names.UNFORGOTTEN in name else None):
+        result = prune(host, even_last=True)
+    assert (set(states(result).values()) == {"failed"}) != mutant
+    shown = {one.snapshot_id for one in engine.at("yet elsewhere").snapshots()}
+    assert (first in shown) != mutant
+
+
+def test_a_flood_of_sets_that_nobody_signed_is_read_within_a_bound(engine: Engine) -> None:
+    gone = set(bury(engine, 2))
+    for number in range(100):
+        data = f"garbage {number}".encode()
+        put(engine, "a", names.tombstone_set(names.hash_of(data)), data)
+    host = engine.at("elsewhere")
+    with Calls(host) as calls:
+        assert forgotten(host) == gone
+    reads = [name for verb, name in calls.at("a") if verb == "get" and names.parse_tombstone_set(name)]
+    assert 0 < len(reads) <= limits.UNKNOWN_SETS_MAX + 1
