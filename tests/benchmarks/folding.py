@@ -8,6 +8,7 @@ backup did. `sql` and `status` are asked before and after, by a host with a cach
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import sys
 import tempfile
@@ -69,6 +70,23 @@ def measure(root: Path, days: int) -> None:
     timed("sweep", lambda: fold(engine, FoldOptions(grace=timedelta(days=7))))
     print(f"memory of this process at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
     report(engine, root, runs, "folded")
+    share(engine)
+
+
+def share(engine: Engine) -> None:
+    """Print the bytes that each folded run has: of the fold's files, of its seal, and of the daily seals that stay."""
+    objects = engine.objects("a", names.AUDIT)
+    seals = {name: json.loads(data.partition(b"\n")[0]) for name, data in objects.items() if names.parse_seal(name)}
+    for name, value in seals.items():
+        if "fold" not in value or len(value["fold"]["seals"]) < 96:  # of the source, not of the host that maintains
+            continue
+        fold = value["fold"]
+        places = {(fold["chain_id"], at) for at in fold["kept"]}
+        kept = sum(len(objects[one]) for one, each in seals.items() if (each["chain_id"], each["sequence"]) in places)
+        parts = {"rows": sum(file["bytes"] for file in value["files"]), "fold": len(objects[name]), "daily": kept}
+        runs = len(fold["seals"])
+        print(f"{runs} folded runs: {sum(parts.values()) / runs:.0f} bytes each, "
+              + ", ".join(f"{part} {size / runs:.0f}" for part, size in parts.items()))  # fmt: skip
 
 
 def capture(engine: Engine) -> tuple[list[AuditRow], str]:
