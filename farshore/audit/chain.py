@@ -22,7 +22,10 @@ from farshore.audit.rights import may_claim, may_speak
 from farshore.audit.rows import Claim
 from farshore.audit.seals import Seal, SealedFile, decode_seal
 from farshore.errors import Corrupt, FormatTooNew, NotFound, ObjectCorrupt
-from farshore.format.names import hash_of
+from farshore.format import split_signed
+from farshore.format.names import hash_of, object_bytes_max
+from farshore.limits import SEAL_PARSED_BYTES_MAX
+from farshore.signing import SignedKind
 from farshore.trust import Judgment, TrustState
 from farshore.trust.actions import Certificate
 
@@ -100,6 +103,8 @@ def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFindin
 
     The answer for given bytes never changes, so a host remembers it; but for a signer that is certified later.
     """
+    if len(data) > SEAL_PARSED_BYTES_MAX and (unsigned := _unsigned(name, data, authority)) is not None:
+        return unsigned
     try:
         seal, text = decode_seal(name, data)
     except ObjectCorrupt as error:
@@ -114,6 +119,22 @@ def open_seal(name: str, data: bytes, authority: Authority) -> Seal | SealFindin
     if not authority.trust.holds(seal.kind, text.signature, subject=seal.subject, digest=text.digest):
         return SealFinding("bad-signature", name, "its signature does not hold", UNSIGNED)
     return seal
+
+
+def _unsigned(name: str, data: bytes, authority: Authority) -> SealFinding | None:
+    """Return a finding where no certified signer signed the bytes of a name; they are not parsed, for they are many."""
+    place = names.parse_seal(name)
+    if place is None or hash_of(data) != place.hash:
+        return None
+    try:
+        body, signature = split_signed(data, name, object_bytes_max(name))
+    except ObjectCorrupt as error:
+        return SealFinding("bad-seal", name, error.message, UNSIGNED)
+    kind = SignedKind.DAILY_SEAL if signature.ml_dsa_65 else SignedKind.SEAL
+    subject, digest = names.seal_subject(place.chain, place.sequence), bytes.fromhex(hash_of(body))
+    if authority.trust.holds(kind, signature, subject=subject, digest=digest):
+        return None
+    return SealFinding("bad-signature", name, "its signature does not hold", UNSIGNED)
 
 
 def count_seals(seals: Iterable[Seal], trust: TrustState, *, at: Collection[str] | None = None) -> Counted:

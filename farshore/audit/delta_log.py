@@ -115,7 +115,7 @@ def files_of(table: str, versions: Iterable[tuple[str, bytes]]) -> frozenset[str
                     found.add(_name(table, action["add"]["path"]))
                 if "remove" in action:
                     found.discard(_name(table, action["remove"]["path"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ObjectCorrupt(f"{name} is no version of a Delta log: {error}") from error
     if schema != _schema(table):
         raise ObjectCorrupt(f"the Delta log of {table} does not have its columns")

@@ -7,7 +7,7 @@ others, those that turn out to be none are remembered, and a bounded number of t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from farshore.audit.seal_cache import SealCache, open_seal_cache
 from farshore.audit.seals import Seal
 from farshore.errors import FormatTooNew, ObjectCorrupt, ObjectNotFound
 from farshore.format.names import hash_of, object_bytes_max
-from farshore.limits import AUDIT_DOWNLOADS, AUDIT_SEALS_UNNAMED_MAX
+from farshore.limits import AUDIT_DOWNLOADS, AUDIT_SEALS_UNNAMED_MAX, READ_AT_ONCE_BYTES, UNKNOWN_BYTES_MAX
 from farshore.stores.base import Store
 
 
@@ -64,21 +64,21 @@ def read_evidence(
     repository_id: str,
     authority: Authority,
     *,
-    listed: Iterable[str] | None = None,
+    listed: Mapping[str, int] | None = None,
 ) -> Evidence:
     """Return what the seals of a replica vouch for. Seals that this host does not know yet are read.
 
     Its cache is filled, and saved by the caller.
 
     Args:
-        listed: Names of objects below `audit/`, where they were listed just now.
+        listed: Names and sizes of objects below `audit/`, where they were listed just now.
 
     Raises:
         StoreUnavailable, StoreDenied, BucketNotFound: As the store said.
     """
     cache = open_seal_cache(cache_dir, repository_id, authority.fingerprint)
     if listed is None:
-        listed = tuple(info.name for info in store.list(names.SEALS))
+        listed = {info.name: info.size for info in store.list(names.SEALS)}
     places = frozenset(place for name in listed if (place := names.parse_seal(name)))
     replaced = {one for seal in cache.seals.values() if seal.fold is not None for one in seal.fold.seals}
     if any(place.hash in replaced and place.hash not in cache.seals for place in places):
@@ -95,7 +95,7 @@ def read_evidence(
             refused[place.name] = SealFinding("bad-signature", place.name, "is in a chain of nobody who is certified")
         else:
             wanted.append(place)
-    read, unread = _read(store, wanted, authority, cache)
+    read, unread = _read(store, {place: listed[place.name] for place in wanted}, authority, cache)
     refused |= read
     damaged = tuple(sorted(name for name in read if name not in cache.refused and read[name].code == "bad-seal"))
     counted = count_seals(cache.seals.values(), authority.trust, at={place.hash for place in places})
@@ -109,37 +109,59 @@ def read_evidence(
 
 
 def _read(
-    store: Store, wanted: list[SealName], authority: Authority, cache: SealCache
+    store: Store, sizes: Mapping[SealName, int], authority: Authority, cache: SealCache
 ) -> tuple[dict[str, SealFinding], int]:
     """Read seals into the cache; return what is none, and how many names were left unread.
 
-    Places that one name claims are read first: those are what a chain is made of, unless somebody plants more.
+    Places that one name claims are read first: those are what a chain is made of, unless somebody plants more. Both how
+    many and how many bytes are read of what is none has a bound.
     """
-    claims = Counter((place.chain, place.sequence) for place in wanted)
-    wanted.sort(key=lambda place: (claims[place.chain, place.sequence], place.sequence, place.name))
+    claims = Counter((place.chain, place.sequence) for place in sizes)
+
+    def turn(place: SealName) -> tuple[bool, int, int, str]:
+        return place.name in cache.unreadable, claims[place.chain, place.sequence], place.sequence, place.name
+
+    wanted = sorted(sizes, key=turn, reverse=True)
     refused: dict[str, SealFinding] = {}
-    done = 0
+    seals_bytes = refused_bytes = 0
     with ThreadPoolExecutor(AUDIT_DOWNLOADS, thread_name_prefix="audit") as threads:
-        while done < len(wanted) and len(refused) <= max(AUDIT_SEALS_UNNAMED_MAX, 2 * len(cache.seals)):
-            batch = wanted[done : done + AUDIT_SEALS_UNNAMED_MAX]
-            done += len(batch)
-            for place, found in zip(batch, threads.map(lambda one: _open(store, one, authority), batch), strict=True):
+        while wanted and len(refused) <= max(AUDIT_SEALS_UNNAMED_MAX, 2 * len(cache.seals)):
+            if refused_bytes >= max(UNKNOWN_BYTES_MAX, seals_bytes):
+                break
+            batch = _batch(wanted, sizes)
+            for place, found in zip(
+                batch, threads.map(lambda one: _open(store, one, sizes[one], authority), batch), strict=True
+            ):
                 if isinstance(found, Seal):
+                    seals_bytes += sizes[place]
                     cache.seals[found.hash] = found
                     cache.changed = True
                     continue
                 finding, lasting = found
+                refused_bytes += min(sizes[place], object_bytes_max(place.name))
                 refused[place.name] = finding
                 if lasting:
                     cache.refused[place.name] = (finding.code, finding.detail)
-                    cache.changed = True
-    return refused, len(wanted) - done
+                else:
+                    cache.unreadable.add(place.name)
+                cache.changed = True
+    return refused, len(wanted)
 
 
-def _open(store: Store, place: SealName, authority: Authority) -> Seal | tuple[SealFinding, bool]:
+def _batch(wanted: list[SealName], sizes: Mapping[SealName, int]) -> list[SealName]:
+    """Pop the seals that are read at once from the end of a list: as many as memory is for."""
+    batch: list[SealName] = []
+    size = 0
+    while wanted and len(batch) < AUDIT_SEALS_UNNAMED_MAX and size < READ_AT_ONCE_BYTES:
+        batch.append(wanted.pop())
+        size += sizes[batch[-1]]
+    return batch
+
+
+def _open(store: Store, place: SealName, size: int, authority: Authority) -> Seal | tuple[SealFinding, bool]:
     """Return a seal, or why the object is none and whether that is so for good: its bytes are those of the name."""
     try:
-        data = store.get(place.name, bytes_max=object_bytes_max(place.name))
+        data = store.get(place.name, bytes_max=min(object_bytes_max(place.name), size))
     except (ObjectCorrupt, ObjectNotFound) as error:
         return SealFinding("bad-seal", place.name, error.message), False
     found = open_seal(place.name, data, authority)

@@ -57,7 +57,8 @@ def sweep_replica(
     """
     at = tables_at(repository, replica)
     listed = {info.name: info for info in replica.store.list(names.AUDIT)}
-    evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority, listed=listed)
+    sizes = {name: info.size for name, info in listed.items()}
+    evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority, listed=sizes)
     evidence.cache.save()
     sweep = _Sweep(replica.store, evidence, listed, dry_run, SweptReplica(replica.name), proven)
     now_utc = repository.clock.now_utc()

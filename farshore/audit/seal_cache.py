@@ -24,13 +24,14 @@ from farshore.audit.seals import Seal, SealedFile, SeenHeads
 from farshore.host_resources import CACHE, unusable
 from farshore.trust.log_entry import LogHead
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass
 class SealCache:
     """Seals by hash; names of refused objects with code and reason; claims by name of a file.
 
+    `unreadable`: names that were not what they say when they were last read, so that all others are read before them.
     `claims`: None for a file whose bytes are no rows of its table, which its signer may have sealed all the same.
     """
 
@@ -39,6 +40,7 @@ class SealCache:
     seals: dict[str, Seal] = field(default_factory=dict)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     claims: dict[str, tuple[Claim, ...] | None] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
     changed: bool = False
     folded: frozenset[str] = frozenset()
     _folded_read: bool = False
@@ -72,7 +74,8 @@ class SealCache:
         if folded:  # first, so that none is in neither
             self._write(self._folded_path, {"seals": folded})
         live = [_encode(seal) for seal in self.seals.values() if seal.hash not in self.folded]
-        self._write(self.path, {"seals": live, "refused": self.refused, "claims": self.claims})
+        facts = {"refused": self.refused, "claims": self.claims, "unreadable": sorted(self.unreadable)}
+        self._write(self.path, {"seals": live, **facts})
         self.changed = False
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
@@ -102,6 +105,7 @@ def open_seal_cache(cache_dir: Path, repository_id: str, fingerprint: bytes) -> 
                 name: None if found is None else tuple(Claim(*one) for one in found)
                 for name, found in value["claims"].items()
             },
+            set(map(str, value["unreadable"])),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return empty

@@ -258,17 +258,24 @@ class _Reading:
         left = self._known()
         fetched: list[SignedCommit] = []
         refused_now: dict[CommitName, Refused] = {}
-        unnamed = 0
+        unnamed = accepted_bytes = refused_bytes = 0
         while left and not (self.failed and failures_max == 0):
             named = [item for item in left if item.hash in self._named]
             budget = max(limits.UNKNOWN_COMMITS_MAX, 2 * len(self._accepted)) - unnamed
-            others = [item for item in left if item.hash not in self._named][: max(budget, 0)]
+            if refused_bytes >= max(limits.UNKNOWN_BYTES_MAX, accepted_bytes):
+                budget = 0
+            at_once = max(limits.STORE_CONNECTIONS, len(self._accepted))  # each may be as large as any
+            others = [item for item in left if item.hash not in self._named][: max(min(budget, at_once), 0)]
             if not named and not others:
                 break
             unnamed += len(others)
             chosen = {*named, *others}
             left = [item for item in left if item not in chosen]
-            for item, result in self._fetch([*named, *others], source_of, failures_max):
+            for item, result, size in self._fetch([*named, *others], source_of, failures_max):
+                if isinstance(result, SignedCommit):
+                    accepted_bytes += size
+                else:
+                    refused_bytes += size
                 if isinstance(result, SignedCommit):
                     fetched.append(result)
                 elif isinstance(result, Refused):
@@ -343,8 +350,11 @@ class _Reading:
 
     def _fetch(
         self, items: Sequence[CommitName], source_of: _SourceOf, failures_max: int
-    ) -> Iterator[tuple[CommitName, SignedCommit | Refused | FarshoreError]]:
-        """Yield what the replicas give; each is asked only for what it lists, and not on once it fails too often."""
+    ) -> Iterator[tuple[CommitName, SignedCommit | Refused | FarshoreError, int]]:
+        """Yield what the replicas give, and its bytes.
+
+        Each is asked only for what it lists, and not on once it fails too often.
+        """
         grouped: dict[tuple[str, ...], list[CommitName]] = {}
         for item in items:
             grouped.setdefault(self._holders[item], []).append(item)
@@ -354,8 +364,8 @@ class _Reading:
             failures = 0
             with ThreadPoolExecutor(limits.STORE_CONNECTIONS) as pool:
                 reading = pool.map(_Getter(self._repository, source_of(replicas)), of_group)
-                for item, result in zip(of_group, reading, strict=True):
-                    yield item, result
+                for item, (result, size) in zip(of_group, reading, strict=True):
+                    yield item, result, size
                     if not isinstance(result, FarshoreError) or isinstance(result, (Corrupt, NotFound, Unsupported)):
                         continue
                     failures += 1  # so what these replicas hold is not known
@@ -370,8 +380,8 @@ class _Getter:
     repository: Repository
     source: ObjectSource
 
-    def __call__(self, item: CommitName) -> SignedCommit | Refused | FarshoreError:
+    def __call__(self, item: CommitName) -> tuple[SignedCommit | Refused | FarshoreError, int]:
         try:
-            return self.source.get(item.name, lambda data: read_signed(self.repository, item, data))
+            return self.source.get(item.name, lambda data: (read_signed(self.repository, item, data), len(data)))
         except FarshoreError as error:
-            return error
+            return error, 0

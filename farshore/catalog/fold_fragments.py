@@ -55,6 +55,7 @@ def fold_own(repository: Repository, inventory: Inventory, condemned: Collection
     entries = join_entries(members.values())
     listed = {one for one in sizes if one in gone or one in members}
     superseded = sorted({one for member in members for one in (member, *inventory.own_fragments[member])} & listed)
+    superseded = superseded[: limits.FRAGMENT_SUPERSEDED_MAX]
     body = make_fragment(entries, repository.writing_keys(), [bytes.fromhex(one) for one in superseded])
     return Fold(names.fragment(names.hash_of(body)), body, frozenset(_holders(inventory, entries)))
 

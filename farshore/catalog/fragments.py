@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TypeVar
 
 from farshore.catalog.pack_trust import PackTrust
@@ -58,9 +59,14 @@ def decode_named(fragment_id: str, data: bytes) -> Fragment:
         ObjectCorrupt: Its bytes do not hash to its name, or are no fragment.
         FormatTooNew: A later version made it.
     """
+    check_named(fragment_id, data)
+    return decode_fragment(data)
+
+
+def check_named(fragment_id: str, data: bytes) -> None:
+    """Raise `ObjectCorrupt` where the bytes of an index fragment do not hash to its name."""
     if names.hash_of(data) != fragment_id:
         raise ObjectCorrupt(f"{names.fragment(fragment_id)} is altered: its bytes do not hash to its name")
-    return decode_fragment(data)
 
 
 class FragmentReader:
@@ -76,6 +82,7 @@ class FragmentReader:
         self._trust = trust
         self._refused = RefusedObjects(repository.cache, trust.moment)
         self._counted = 0
+        self._counted_bytes = 0
         self._any_fold = any_fold
         self._folds: dict[str, set[str]] = {}  # fragment -> folds that were read and supersede it
 
@@ -87,16 +94,19 @@ class FragmentReader:
     def in_order(self, fragments: Mapping[str, int]) -> list[str]:
         """Return fragments (id -> bytes) in the order to read them, without those that did not count before.
 
-        Those that did count go first, and of each the larger ones: a fold goes before what it supersedes.
+        Those that did count go first, and of each the larger ones: a fold goes before what it supersedes. Those whose
+        bytes were not of their name go last.
         """
-        known, unknown = [], []
+        known, unknown, last = [], [], []
         for one in sorted(fragments, key=lambda one: (-fragments[one], one)):
             name = names.fragment(one)
             if self._repository.cache.path(name):
                 known.append(one)
+            elif self._refused.was_unreadable(name):
+                last.append(one)
             elif not self._refused.remembers(name):
                 unknown.append(one)
-        return known + unknown
+        return known + unknown + last
 
     def folds_of(self, fragment_id: str) -> Collection[str]:
         """Return the folds among those read so far that have all packs of a fragment, as their signers say."""
@@ -109,24 +119,33 @@ class FragmentReader:
             FarshoreError: It cannot be read, or is not what its name says.
         """
         name = names.fragment(fragment_id)
-        if self._refused.exhausted(self._counted) and not self._repository.cache.path(name):
+        known = self._repository.cache.path(name) is not None
+        if not known and self._refused.exhausted(self._counted, self._counted_bytes):
             return None
-        keys = self._repository.writing_keys()
-        opened = open_cached(
-            self._repository, source, name, lambda data: open_fragment(keys, fragment_id, data), size, self._counts
-        )
-        if not self._counts(opened):
-            self._refused.note(name)
+        try:
+            opened = open_cached(
+                self._repository, source, name, partial(self._open, fragment_id), size, lambda one: one is not None
+            )
+        except (Corrupt, Unsupported):
+            self._refused.note_unreadable(name, size)
+            raise
+        if opened is None:
+            self._refused.note(name, size)
             return None
         self._counted += 1
+        self._counted_bytes += size
         fragment = opened.fragment
         if fragment is not None and (self._any_fold or self._trust.may_hide(fragment)):
             for one in fragment.superseded:
                 self._folds.setdefault(one.hex(), set()).add(fragment_id)
         return opened
 
-    def _counts(self, opened: OpenedFragment) -> bool:
-        return opened.fragment is not None and self._trust.counts(opened.fragment)
+    def _open(self, fragment_id: str, data: bytes) -> OpenedFragment | None:
+        """Return a fragment; None where no certified signer made it, which is looked at before its tables are."""
+        check_named(fragment_id, data)
+        if not self._trust.made_fragment(data):
+            return None
+        return open_fragment(self._repository.writing_keys(), fragment_id, data)
 
 
 def read_footer(keys: KeySet, replica: Replica, pack_id: str, pack_bytes: int) -> PackedFooter:

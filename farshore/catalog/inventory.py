@@ -257,7 +257,7 @@ class _InventoryBuilder:
         unnamed = np.ones(len(self._listed), dtype=bool)
         unnamed[self.naming()[0]] = False
         waiting = [(self._listed.pack_id(row), row) for row in np.flatnonzero(unnamed).tolist()]
-        waiting.sort(key=lambda one: (one[0] not in needed, one[0]))
+        waiting.sort(key=lambda one: (one[0] not in needed, reader.was_unreadable(one[0]), one[0]))
         found: dict[str, FragmentEntry] = {}
         for pack_id, row in waiting:
             if reader.exhausted(int((~unnamed).sum()) + len(found)):
@@ -382,7 +382,7 @@ def _read_anywhere(
     for name, listed in fragments.items():
         if fragment_id in listed:
             try:
-                return reader.read(replicas[name], fragment_id)
+                return reader.read(replicas[name], fragment_id, listed[fragment_id])
             except READ_ERRORS:
                 continue
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from farshore import limits
 from farshore.catalog.data_keys import note_key_names
 from farshore.catalog.fragments import open_cached
 from farshore.catalog.next_needs import NeedsRun
@@ -106,6 +107,9 @@ def read_needs_runs(
 
 
 def _read_run(repository: Repository, source: ObjectSource, ref: RunRef) -> Needs:
+    if ref.bytes > limits.NEEDS_BYTES_MAX:
+        raise ObjectCorrupt(f"{ref.name} has {ref.bytes:,} bytes by its commit, more than the needs of any snapshot")
+
     def decode(data: bytes) -> Needs:
         if len(data) != ref.bytes or names.hash_of(data) != ref.blake3:
             raise ObjectCorrupt(f"{ref.name} is not what its commit names")

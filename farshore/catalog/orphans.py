@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.refused import RefusedObjects
-from farshore.errors import READ_ERRORS, Corrupt, ObjectCorrupt
+from farshore.errors import READ_ERRORS, Corrupt, ObjectCorrupt, Unsupported
 from farshore.format import names
 from farshore.format import pack as layout
 from farshore.format.fragments import FragmentEntry, decode_fragment, encode_body, encode_fragment
@@ -32,6 +32,10 @@ class OrphanReader:
         """Whether the bound of packs that are of others is reached, so that this run looks at no more."""
         return self._refused.exhausted(known)
 
+    def was_unreadable(self, pack_id: str) -> bool:
+        """Whether a pack was not what its name says when it was last read, so that others go before it."""
+        return self._refused.was_unreadable(names.pack(pack_id))
+
     def read(self, replica: Replica, pack_id: str, pack_bytes: int) -> FragmentEntry | None:
         """Return what a fragment has of an own pack; None where it is not one, or cannot be read now."""
         name = names.pack(pack_id)
@@ -42,13 +46,16 @@ class OrphanReader:
             return None
         try:
             if not self._trust.is_own(_signer(replica, name, pack_bytes)):
-                self._refused.note(name)
+                self._refused.note(name, layout.TAIL_BYTES)
                 return None
-            entry = entry_of(_whole(replica, name, pack_id))
+            entry = entry_of(_whole(replica, name, pack_id, pack_bytes))
+        except (Corrupt, Unsupported):
+            self._refused.note_unreadable(name, pack_bytes)
+            return None
         except READ_ERRORS:
             return None
         if not self._trust.is_reusable(entry):
-            self._refused.note(name)
+            self._refused.note(name, pack_bytes)
             return None
         self._cache.put(f"{_FOLDER}/{pack_id}", encode_fragment(encode_body([entry]), entry.signature))
         return entry
@@ -72,8 +79,8 @@ def _signer(replica: Replica, name: str, pack_bytes: int) -> str:
     return layout.decode_tail(tail, pack_bytes).signature.signer
 
 
-def _whole(replica: Replica, name: str, pack_id: str) -> bytes:
-    data = replica.store.get(name, bytes_max=object_bytes_max(name))
+def _whole(replica: Replica, name: str, pack_id: str, pack_bytes: int) -> bytes:
+    data = replica.store.get(name, bytes_max=min(object_bytes_max(name), pack_bytes))
     if hash_pack(data).hex() != pack_id:
         raise ObjectCorrupt(f"the bytes of {name} do not hash to its name")
     return data

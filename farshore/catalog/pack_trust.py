@@ -17,7 +17,7 @@ import numpy.typing as npt
 from farshore.catalog.verdicts import NO_VERDICTS, Verdicts
 from farshore.config import Dedupe
 from farshore.format.footers import PACK_ID_DTYPE
-from farshore.format.fragments import SUBJECT, Fragment, FragmentEntry
+from farshore.format.fragments import SUBJECT, Fragment, FragmentEntry, decode_signature
 from farshore.format.pack import key_tag_of
 from farshore.model import Signature
 from farshore.replicas.repository import Repository
@@ -32,10 +32,13 @@ Table = npt.NDArray[Any]
 
 def is_made_here(repository: Repository, kind: SignedKind, signature: Signature, subject: str, digest: bytes) -> bool:
     """Whether somebody signed this who may make packs and fragments, revoked or not. Needs no key."""
-    made = [one.certificate for one in repository.trust.certificates.get(signature.signer, ())]
-    if not any(_MAKING & one.rights for one in made):
-        return False
-    return repository.trust.holds(kind, signature, subject=subject, digest=digest)
+    holds = repository.trust.holds
+    return may_make(repository, signature.signer) and holds(kind, signature, subject=subject, digest=digest)
+
+
+def may_make(repository: Repository, signer: str) -> bool:
+    """Whether the owner certified a signer, revoked or not, to make packs and fragments. Needs no key."""
+    return any(_MAKING & one.certificate.rights for one in repository.trust.certificates.get(signer, ()))
 
 
 class PackTrust:
@@ -65,6 +68,15 @@ class PackTrust:
     def counts(self, fragment: Fragment) -> bool:
         """Whether a certified signer made a fragment, revoked or not: its packs prove themselves."""
         return self._holds(SignedKind.FRAGMENT, fragment.signature, SUBJECT, fragment.digest)
+
+    def made_fragment(self, data: bytes) -> bool:
+        """Whether the bytes of a fragment are signed by somebody who may make one; its tables are not read.
+
+        Raises:
+            ObjectCorrupt: They are too few for a signature.
+        """
+        signature, digest = decode_signature(data)
+        return self._holds(SignedKind.FRAGMENT, signature, SUBJECT, digest)
 
     def may_hide(self, fragment: Fragment) -> bool:
         """Whether a fragment that counts is believed to have all packs of those that it supersedes.

@@ -40,7 +40,7 @@ def read_counting(
     """Return by name the objects that count; those that were read before are first, so that none can crowd them out.
 
     Args:
-        holders: Names, and the replicas that list each.
+        holders: Names, and the replicas that list each. Those that no replica gives are read last the next time.
         judge: Returns an object by its name and bytes, or None where it counts for nothing.
         memory: Where the cache keeps the names of those.
         unknown_max: How many of those are read at once, or twice those that count.
@@ -49,27 +49,38 @@ def read_counting(
     """
     head = repository.trust.head
     memory = f"{memory}/{head.hash if head else ''}"
-    void = remembered(repository.cache, memory)
+    void, unreadable = remembered(repository.cache, memory), remembered(repository.cache, f"{memory}-unreadable")
     found: dict[str, Judged] = {}
     refused: set[str] = set()
     unread = {} if unread is None else unread
-    for name in sorted(holders.keys() - void, key=lambda one: (repository.cache.path(one) is None, one)):
-        if len(refused) > max(unknown_max, 2 * len(found)):  # the others are read by the next command
+    nothing: set[str] = set()  # no replica gives what the name says
+    counted_bytes = refused_bytes = 0
+
+    def turn(name: str) -> tuple[bool, bool, str]:
+        return repository.cache.path(name) is None, name in unreadable, name
+
+    for name in sorted(holders.keys() - void, key=turn):
+        many = len(refused) + len(nothing) > max(unknown_max, 2 * len(found))
+        if many or refused_bytes >= max(limits.UNKNOWN_BYTES_MAX, counted_bytes):  # the next command reads others
             unread[name] = StateUnknown(f"{name} was not read yet: too many others count for nothing")
             continue
         data = _get(repository, name, holders[name], replicas)
         if not isinstance(data, bytes):
             unread[name] = data
+            nothing.add(name)
             continue
         judged = judge(name, data)
         if judged is None:
             refused.add(name)
+            refused_bytes += len(data)
             continue
         found[name] = judged
+        counted_bytes += len(data)
         if repository.cache.path(name) is None:
             repository.cache.put(name, data)
-    if refused:
-        remember(repository.cache, memory, refused)
+    for entry, words in ((memory, refused), (f"{memory}-unreadable", nothing)):
+        if words:
+            remember(repository.cache, entry, words)
     return found
 
 

@@ -116,6 +116,14 @@ def split_signed(data: bytes, what: str, bytes_max: int) -> tuple[bytes, Signatu
     return lines[0] + b"\n", _signature(decode_canonical(lines[1] + b"\n", what), what)
 
 
+def signer_at_end(end: bytes) -> str:
+    """Return the signer that the last line of a signed text names, by its last bytes; "" where it is no such line."""
+    try:
+        return _signature(decode_canonical(end.rstrip(b"\n").rpartition(b"\n")[2] + b"\n", "a text"), "a text").signer
+    except ObjectCorrupt:
+        return ""
+
+
 def decode_canonical(data: bytes, what: str) -> JsonObject:
     """Return the JSON object, or raise `ObjectCorrupt` naming `what` where its bytes are not the canonical ones."""
     value = decode_object(data, what)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
+from farshore import limits
 from farshore.errors import FormatTooNew, ObjectCorrupt
 from farshore.format import TRAILER_BYTES, decode_trailer, encode_trailer
 from farshore.format import pack as layout
@@ -96,8 +97,8 @@ def decode_fragment(data: bytes) -> Fragment:
     if version != VERSION:
         raise FormatTooNew(f"an index fragment has version {version}; this Farshore knows {VERSION}")
     at = _HEADER.size + superseded * _HASH_BYTES
-    if at > len(body):
-        raise ObjectCorrupt("an index fragment is cut short")
+    if at > len(body) or superseded > limits.FRAGMENT_SUPERSEDED_MAX:
+        raise ObjectCorrupt("an index fragment is cut short, or supersedes too many others")
     hashes = tuple(bytes(body[start : start + _HASH_BYTES]) for start in range(_HEADER.size, at, _HASH_BYTES))
     entries: list[FragmentEntry] = []
     for _ in range(packs):
@@ -105,8 +106,19 @@ def decode_fragment(data: bytes) -> Fragment:
         entries.append(entry)
     if at != len(body):
         raise ObjectCorrupt("an index fragment has the wrong length")
-    signature = decode_trailer(data[-TRAILER_BYTES:], "an index fragment")
-    return Fragment(tuple(entries), hashes, signature, blake3(body).digest())
+    signature, digest = decode_signature(data)
+    return Fragment(tuple(entries), hashes, signature, digest)
+
+
+def decode_signature(data: bytes) -> tuple[Signature, bytes]:
+    """Return the signature of a fragment and the digest that it covers; the rest is not looked at.
+
+    Raises:
+        ObjectCorrupt: It is cut short.
+    """
+    return decode_trailer(data[-TRAILER_BYTES:], "an index fragment"), blake3(
+        memoryview(data)[:-TRAILER_BYTES]
+    ).digest()
 
 
 def _entry(body: memoryview, at: int) -> tuple[FragmentEntry, int]:

@@ -231,7 +231,9 @@ def _decode_index(index: bytes, end: int, label: str) -> list[Block]:
                 keys.append(index[at - length : at])
             blocks.append(Block(offset, stored, plain, rows, *keys))
             offset += stored
-            if not rows or plain > limits.MANIFEST_BLOCK_BYTES_MAX:
+            if not rows or plain > limits.MANIFEST_BLOCK_BYTES_MAX or stored < limits.MANIFEST_BLOCK_STORED_BYTES_MIN:
+                raise ObjectCorrupt(f"the index of {label} names a block that cannot be")
+            if offset > end:
                 raise ObjectCorrupt(f"the index of {label} names a block that cannot be")
     except struct.error as error:
         raise ObjectCorrupt(f"the index of {label} is cut short") from error

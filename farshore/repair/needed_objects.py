@@ -104,6 +104,10 @@ class NeededObjects:
         }
         return Expected(sizes, lost, parts - self.withheld, strangers, withheld)
 
+    def counts(self, commit: str) -> bool:
+        """Whether some replica gives a commit of that name that counts."""
+        return commit in self._heads
+
     def _tombstones(self, union: Union) -> FoundTombstones:
         """Return the tombstones, counter-objects and sets that a maintainer signed; any other is not spread."""
         listed = {name: sizes.keys() for name, sizes in union.others.items() if kind_of(name) is Kind.TOMBSTONE}
@@ -191,19 +195,18 @@ def _settled(said: Collection[int], listed: Collection[int]) -> int:
     return first if not others and (not listed or first in listed) else 0
 
 
-def _doubtful(union: Union, needed_packs: npt.NDArray[np.bool_]) -> dict[str, Collection[str]]:
-    """Return the objects that some replica lacks, may get, and that no commit needs, with those that list each."""
-    found: dict[str, Collection[str]] = {}
+def _doubtful(union: Union, needed_packs: npt.NDArray[np.bool_]) -> dict[str, Mapping[str, int]]:
+    """Return the objects that some replica lacks, may get, and no commit needs, with their sizes where they are."""
+    found: dict[str, Mapping[str, int]] = {}
     rows = np.arange(len(union.packs))
     unpruned = [one for one in union.replicas if one not in union.pruned]
     for replica in unpruned if len(rows) else ():
         for row in rows[(union.packs.sizes_at(replica, rows) == ABSENT) & ~needed_packs]:
             name = names.pack(union.packs.pack_id(int(row)))
-            found[name] = tuple(union.sizes(name))
-    for name, sizes in union.others.items():
-        if len(sizes) < len(union.replicas) and kind_of(name) in VOUCHED_KINDS:
-            found[name] = tuple(sizes)
-    return found
+            found[name] = union.sizes(name)
+    others = union.others.items()
+    lacked = {name: sizes for name, sizes in others if len(sizes) < len(union.replicas)}
+    return found | {name: sizes for name, sizes in lacked.items() if kind_of(name) in VOUCHED_KINDS}
 
 
 def _commit_names(union: Union, replica: str) -> list[CommitName]:

@@ -216,10 +216,14 @@ def _read_forth(reading: _Reading, holders: Mapping[str, list[str]], known: int,
     while number in by_number:
         of_number = sorted(by_number[number], key=lambda name: (-len(holders[name]), name))
         chosen = of_number[: limits.LOG_ENTRIES_OF_NUMBER_MAX]
-        left -= len(chosen)
+        size = 0
         for name in chosen:
+            if size >= limits.LOG_NUMBER_BYTES_MAX:
+                break
+            left -= 1
             if (data := reading.read(name, holders[name])) is not None:
                 reading.objects[name] = data
+                size += len(data)
         is_settled = number + 1 not in by_number or number < known
         if not is_settled and number % limits.LOG_NUMBERS_AT_ONCE == 0 and not _any_counts(reading, chosen, remembered):
             break

@@ -16,15 +16,19 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks.machine import describe_machine
 
-ATTACK = Path(__file__).parents[1] / "attacks" / "a14_ten_thousand.py"
+ATTACKS = Path(__file__).parents[1] / "attacks"
+CROWD, LARGE, THIEF = "a14_ten_thousand.py", "a15_large_objects.py", "a16_hostile_snapshots.py"
 CPU_BAR = 2.0  # of what it took before
 LISTED_S = 0.5  # of CPU, beside that, to list the names at a replica; a store has pages for it
 MEMORY_BAR_BYTES = 100 * (1 << 20)
 READ_BAR = 1000  # objects more that are read
+RECEIVED_BAR = 100 * (1 << 20)  # bytes more that are received, beside twice those before
+LARGE_COUNT = {"packs": 16, "fragments": 16, "audit-files": 16, "condemning-plans": 16, "seals-of-a-chain": 64}
 SNAPSHOTS = 8
 FILES = 200
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -35,18 +39,28 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "verify": ("verify",),
     "heal": ("heal",),
 }
+SLOW_COMMANDS: dict[str, tuple[str, ...]] = {  # besides, of few and large objects
+    "ls": ("ls", "home"),
+    "retain": ("retain", "--dry-run", "--keep-last", "2"),
+    "prune": ("prune", "--dry-run"),
+    "verify --read-data": ("verify", "--read-data"),
+}
 _PASSPHRASE = "correct horse battery staple"
 _WENT_ON = (0, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one process took, and how it ended. `read`: gets and heads at all replicas, where the command says them."""
+    """What one process took, and how it ended.
+
+    `read`: gets and heads at all replicas, where the command says them; `received`: their bytes.
+    """
 
     code: int
     cpu_s: float
     memory_bytes: int
     read: int
+    received: int
     said: str
 
 
@@ -70,6 +84,7 @@ class Place:
             for file in range(FILES):
                 (source / f"{file}").write_text(f"{number} {file} " * 500)
             self._good("backup", "home")
+        self._good("key", "enroll", "thief", "--out", str(root / "thief"))
         self._good("heal")
         shutil.copytree(self._work, self._kept, symlinks=True)
 
@@ -83,9 +98,12 @@ class Place:
         shutil.rmtree(self._work)
         shutil.copytree(self._kept, self._work, symlinks=True)
 
-    def plant(self, kind: str, count: int) -> None:
-        """Let the attacker at one replica."""
-        subprocess.run([sys.executable, str(ATTACK), kind, str(self._work / "one"), str(count)], check=True)
+    def plant(self, script: str, kind: str, count: int) -> None:
+        """Let the attacker at one replica: with a credential of a writer, which they stole, or with nothing."""
+        words = [sys.executable, str(ATTACKS / script), kind, str(self._work / "one")]
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        words += [str(self._root / "thief"), moment] if script == THIEF else [str(count)]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
     def run(self, *words: str) -> Taken:
         """Run one command."""
@@ -107,29 +125,34 @@ class Place:
             said = stderr.read().decode()
         requests = [one for record in records for one in record.get("requests", [])]
         read = sum(one["gets"] + one["heads"] for one in requests)
+        received = sum(one["bytes_down"] for one in requests)
         cpu_s = usage.ru_utime + usage.ru_stime
-        return Taken(process.returncode, cpu_s, usage.ru_maxrss * 1024, read, said)
+        return Taken(process.returncode, cpu_s, usage.ru_maxrss * 1024, read, received, said)
 
 
-def measure(place: Place, kinds: Sequence[str], commands: Sequence[str], count: int) -> list[str]:
+def measure(place: Place, script: str, kinds: Sequence[str], commands: Sequence[str], count: int) -> list[str]:
     """Print a row for each kind; return what is past a bar."""
     before: dict[str, Taken] = {}
     for name in commands:
         place.renew()
-        before[name] = place.run(*COMMANDS[name])
+        before[name] = place.run(*_words(name))
     print("| planted | " + " | ".join(commands) + " |\n| --- |" + " ---: |" * len(commands))
     print("| nothing | " + " | ".join(_cell(before[name]) for name in commands) + " |", flush=True)
     past: list[str] = []
     for kind in kinds:
         place.renew()
-        place.plant(kind, count)
+        place.plant(script, kind, LARGE_COUNT.get(kind, count) if script == LARGE else count)
         cells = []
         for name in commands:
-            after = place.run(*COMMANDS[name])
+            after = place.run(*_words(name))
             cells.append(_cell(after, before[name]))
             past += [f"{kind}, {name}: {one}" for one in _past(before[name], after)]
         print(f"| {kind} | " + " | ".join(cells) + " |", flush=True)
     return past
+
+
+def _words(command: str) -> tuple[str, ...]:
+    return {**COMMANDS, **SLOW_COMMANDS}[command]
 
 
 def _cell(taken: Taken, before: Taken | None = None) -> str:
@@ -137,7 +160,9 @@ def _cell(taken: Taken, before: Taken | None = None) -> str:
     if before is None:
         return f"{taken.cpu_s:.2f} s, {taken.memory_bytes >> 20} MB{ended}"
     more = (taken.memory_bytes - before.memory_bytes) / (1 << 20)
-    return f"{taken.cpu_s - before.cpu_s:+.2f} s, {more:+.0f} MB, {taken.read - before.read:+,}{ended}"
+    received = (taken.received - before.received) / (1 << 20)
+    read = f"{taken.read - before.read:+,}" + (f" ({received:+.0f} MB)" if abs(received) >= 1 else "")
+    return f"{taken.cpu_s - before.cpu_s:+.2f} s, {more:+.0f} MB, {read}{ended}"
 
 
 def _past(before: Taken, after: Taken) -> list[str]:
@@ -150,20 +175,29 @@ def _past(before: Taken, after: Taken) -> list[str]:
         found.append(f"{after.memory_bytes >> 20} MB, {before.memory_bytes >> 20} MB before")
     if after.read > before.read + READ_BAR:
         found.append(f"{after.read} objects read, {before.read} before")
+    if after.received > 2 * before.received + RECEIVED_BAR:
+        found.append(f"{after.received >> 20} MB received, {before.received >> 20} MB before")
     return found
 
 
 def main() -> int:
     """Print the table, and return 1 past a bar."""
-    every = subprocess.run([sys.executable, str(ATTACK), "kinds"], check=True, capture_output=True, text=True)
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.planted", description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="objects of each kind")
-    parser.add_argument("--kinds", nargs="*", default=every.stdout.split(), help="some of the kinds")
-    parser.add_argument("--commands", nargs="*", default=list(COMMANDS), help="some of the commands")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--large", action="store_true", help="as large as any of their kind: 16 to 256 of each")
+    chosen.add_argument("--thief", action="store_true", help="snapshots that a stolen writer signed")
+    parser.add_argument("--kinds", nargs="*", help="some of the kinds")
+    parser.add_argument("--commands", nargs="*", help="some of the commands")
     options = parser.parse_args()
+    script = LARGE if options.large else THIEF if options.thief else CROWD
+    count = min(options.count, 256) if options.large else options.count
+    listed = [sys.executable, str(ATTACKS / script), "kinds"]
+    kinds = options.kinds or subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+    commands = options.commands or [*COMMANDS, *(SLOW_COMMANDS if script != CROWD else ())]
     with tempfile.TemporaryDirectory(prefix="farshore-planted-") as folder:
         print(describe_machine(Path(folder)))
-        past = measure(Place(Path(folder)), options.kinds, options.commands, options.count)
+        past = measure(Place(Path(folder)), script, kinds, commands, count)
     print(*(past or ["within the bars"]), sep="\n")
     return 1 if past else 0
 

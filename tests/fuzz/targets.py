@@ -6,6 +6,7 @@ A new kind is one `Target` in `TARGETS`. A decoder gets any bytes and either ret
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from farshore import limits
 from farshore.audit import names as audit_names
+from farshore.audit.delta_log import IndexedFile, files_of, first_version
 from farshore.audit.schema import TABLES
 from farshore.audit.seals import Seal, SealedFile, SeenHeads, decode_seal, make_seal
 from farshore.audit.tables import decode_table
@@ -49,7 +51,7 @@ from farshore.format.verdict import Verdict, decode_verdict, encode_verdict
 from farshore.sealed import KeySet, keys_of_all, slots
 from farshore.sealed.data_key import DataKey, check_data_key, open_data_key
 from farshore.sealed.fragments import open_packs
-from farshore.sealed.key_files import decode_identity
+from farshore.sealed.key_files import Credential, decode_credential, decode_identity, encode_credential
 from farshore.sealed.packs import entry_of, open_footer
 from farshore.sealed.sealed_object import (
     INDEX_KEY_ID,
@@ -62,6 +64,7 @@ from farshore.sealed.sealed_object import (
     seal_object,
 )
 from farshore.trust import read_log
+from farshore.trust.actions import AcceptedList, decode_accepted, encode_accepted
 from farshore.trust.later_header import make_later_header
 from farshore.trust.log_entry import LogHead, decode_entry, eras_of
 from tests.doubles.signers import FINGERPRINT, HEAD, chain_of, signing_key
@@ -86,6 +89,7 @@ class Repository:
     header: Header
     keys: KeySet
     identity: bytes
+    identity_file: bytes
 
     def objects(self, prefix: str, ending: str = "") -> Iterator[tuple[str, bytes]]:
         for path in sorted((self.root / "replica").rglob("*")):
@@ -109,14 +113,19 @@ class Repository:
 
     def parquet(self, kind: SealedKind) -> Iterator[bytes]:
         """Yield the payloads of manifests or page maps."""
+        return (payload for _, payload in self.runs(kind))
+
+    def runs(self, kind: SealedKind) -> Iterator[tuple[str, bytes]]:
+        """Yield manifests or page maps: the hash of each object, and its payload."""
         keys = self.data_keys()
         for _, data in self.objects(names.RUNS):
             if data.startswith(MAGIC) or data[5] != kind:
                 continue
-            yield SealedReader(
+            reader = SealedReader(
                 fetch=functools.partial(_cut, data), sealed_bytes=len(data), secret=keys[key_id_of(data)].secret,
                 kind=kind, name=names.RUNS, repository_id=self.keys.repository_id,
-            ).read()  # fmt: skip
+            )  # fmt: skip
+            yield names.hash_of(data), reader.read()
 
 
 def _cut(data: bytes, offset: int, length: int, check: Callable[[bytes], Checked], /) -> Checked:
@@ -129,11 +138,12 @@ def repositories() -> tuple[Repository, ...]:
     found: list[Repository] = []
     for root in sorted(GOLDEN.glob("v*")):
         header = decode_header((root / "replica" / names.HEADER).read_bytes(), "golden")
-        identity, _ = decode_identity((root / "identity.json").read_bytes(), "golden")
+        stored = (root / "identity.json").read_bytes()
+        identity, _ = decode_identity(stored, "golden")
         for path in sorted((root / "replica" / names.SLOTS).iterdir()):
             opened = slots.open_slot(path.read_bytes(), header, identity=identity)
             if opened is not None and opened.private_keys:
-                found.append(Repository(root, header, _reader(root, header, opened), identity))
+                found.append(Repository(root, header, _reader(root, header, opened), identity, stored))
                 break
     return tuple(found)
 
@@ -284,59 +294,89 @@ def _segment(data: bytes) -> object:
     return raw
 
 
-def _leases() -> Iterator[bytes]:
+def _texts() -> dict[str, tuple[Callable[[JsonObject, str], object], list[bytes]]]:
+    """Return by kind the decoder of each small signed text, and good ones."""
     moment = datetime(2026, 11, 29, tzinfo=UTC)
     log, one, other = (3, "e" * 64), "a" * 32, "f" * 64
-    yield encode_lease(Lease(one, "b" * 32, "c" * 32, "i", "d" * 32, "host", 3, moment, moment, log))
-    yield encode_end(LeaseEnd(one, 0, EndState.COMMITTING, moment, log, commit=b"a commit"))
-    yield encode_end(LeaseEnd(one, 1, EndState.COMMITTING, moment, log, commits=(other,)))
-    yield encode_plan(PlanPart(1, PlanState.CONDEMNED, moment, log, (other,), ("packs/aa/x",)))
-    yield encode_tombstone(Tombstone(one, other, "too old", "keep 7", moment, log))
-    yield encode_counter(CounterTombstone(one, (other,), "needed", moment, log))
-    stone = Tombstone(one, other, "too old", "keep 7", moment, log)
-    counter = CounterTombstone(one, (other, "1" * 64), "needed", moment, log)
-    folded = [tombstone_set.SignedStone(other, one, stone), tombstone_set.SignedStone("1" * 64, one, counter)]
-    yield tombstone_set.encode_set(folded, moment, log)
+    lease = Lease(one, "b" * 32, "c" * 32, "i", "d" * 32, "host", 3, moment, moment, log)
+    ends = [
+        LeaseEnd(one, 0, EndState.COMMITTING, moment, log, commit=b"a commit"),
+        LeaseEnd(one, 1, EndState.COMMITTING, moment, log, commits=(other,)),
+    ]
+    plan = PlanPart(1, PlanState.CONDEMNED, moment, log, (other,), ("packs/aa/x",))
     note = note_format.Note(one, other, "main", 1, note_format.Keep.PIN, moment, ("1" * 64,), moment, log)
-    yield note_format.encode_note(note, b"sealed")
-    yield note_format.encode_details(note_format.NoteDetails("before the migration", ("a", "k=v")))
     asked = approval_format.Asked(approval_format.Act.FORGET, (other,), 0, moment, one)
     approval = approval_format.Approval(asked, approves=True, reason="old", made_utc=moment, log=log)
-    yield approval_format.encode_approval(approval)
     policy: dict[str, object] = {"action": "policy", "approvers": [one], "approvals": 1}
-    asked = approval_format.Asked(
+    changed = approval_format.Asked(
         approval_format.Act.POLICY, (names.hash_of(encode_canonical(policy)),), 0, moment, one
     )
-    request = approval_format.Approval(asked, approves=False, reason="", made_utc=moment, log=log, policy=policy)
-    yield approval_format.encode_approval(request)
-    yield encode_verdict(Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log))
+    request = approval_format.Approval(changed, approves=False, reason="", made_utc=moment, log=log, policy=policy)
+    verdict = Verdict((b"p" * 32,), (), (b"l" * 32,), (b"v" * 32,), "read", moment, log)
+    tombstone = Tombstone(one, other, "too old", "keep 7", moment, log)
+    counter = CounterTombstone(one, (other, "1" * 64), "needed", moment, log)
+    folded = [
+        tombstone_set.SignedStone(other, one, tombstone), tombstone_set.SignedStone("1" * 64, one, counter),
+    ]  # fmt: skip
+    return {
+        "lease": (decode_lease, [encode_lease(lease)]),
+        "lease-end": (decode_end, [encode_end(end) for end in ends]),
+        "plan": (decode_plan, [encode_plan(plan)]),
+        "tombstone": (decode_tombstone, [encode_tombstone(tombstone)]),
+        "counter-tombstone": (decode_counter, [encode_counter(counter)]),
+        "tombstone-set": (_tombstone_set, [tombstone_set.encode_set(folded, moment, log)]),
+        "verdict": (decode_verdict, [encode_verdict(verdict)]),
+        "note": (note_format.decode_note, [note_format.encode_note(note, b"sealed")]),
+        "approval": (
+            approval_format.decode_approval,
+            [approval_format.encode_approval(made) for made in (approval, request)],
+        ),
+    }
 
 
 def _tombstone_set(value: JsonObject, what: str) -> object:
     return list(tombstone_set.decode_set(value, what).stones())
 
 
-def _decision(data: bytes) -> object:
-    """Decode as each text that decides on deletion, because a name says which one it is, and a name may be wrong."""
+def _text_target(kind: str) -> Target:
+    decode, samples = _texts()[kind]
+    return Target(lambda data: decode(decode_object(data, "a text"), "a text"), lambda: samples)
+
+
+def _any_text(data: bytes) -> object:
+    """Decode as each small text, because a name says which one it is, and a name may be wrong."""
     value = decode_object(data, "a text")
     read: list[object] = []
-    decoders = (
-        decode_lease,
-        decode_end,
-        decode_plan,
-        decode_tombstone,
-        decode_counter,
-        _tombstone_set,
-        decode_verdict,
-        note_format.decode_note,
-        approval_format.decode_approval,
-    )
-    for decode in decoders:
+    for decode, _ in _texts().values():
         with suppress(Corrupt, Unsupported):
             read.append(decode(value, "a text"))
-    with suppress(Corrupt, Unsupported):
-        read.append(note_format.decode_details(data, "a text"))
     return read
+
+
+def _credentials() -> Iterator[bytes]:
+    """Yield that of a writer with its domain's keys, and that of a maintainer."""
+    for one in repositories():
+        made = Credential(one.header.repository_id, one.header.fingerprint, "writer", signing_key(1), one.keys.domains)
+        yield encode_credential(made)
+        yield encode_credential(dataclasses.replace(made, role="maintainer", domains=(), index_roots=(bytes(32),)))
+
+
+def _note_details() -> list[bytes]:
+    return [note_format.encode_details(note_format.NoteDetails("before the migration", ("a", "k=v")))]
+
+
+def _accepted(data: bytes) -> object:
+    return decode_accepted(data, AcceptedList(names.hash_of(data), len(data) // 32))
+
+
+def _delta_log(data: bytes) -> object:
+    return files_of("runs", [("audit/runs/_delta_log/00000000000000000000.json", data)])
+
+
+def _delta_logs() -> list[bytes]:
+    moment = datetime(2026, 11, 29, tzinfo=UTC)
+    file = IndexedFile(f"audit/runs/date=2026-11-29/{'a' * 32}-{'0' * 32}.parquet", 100, moment, "{}")
+    return [first_version("runs", "a" * 32, [file], moment)]
 
 
 def _audit_file(data: bytes) -> object:
@@ -414,10 +454,30 @@ TARGETS: dict[str, Target] = {
     "commit": Target(_commit, lambda: _objects(names.SNAPSHOTS)),
     "commit-details": Target(_commit_details, _details),
     "needs": Target(lambda data: decode_needs(data, "needs"), _needs),
-    "lease": Target(_decision, _leases),
+    **{kind: _text_target(kind) for kind in _texts()},
+    "any-text": Target(_any_text, lambda: [data for _, samples in _texts().values() for data in samples]),
+    "note-details": Target(lambda data: note_format.decode_details(data, "a note"), _note_details),
+    "accepted": Target(_accepted, lambda: [encode_accepted(["ab" * 32, "cd" * 32])[1]]),
     "manifest": Target(_manifest, _parquet(SealedKind.MANIFEST)),
     "page-map": Target(_page_map, _page_maps),
+    "delta-log": Target(_delta_log, _delta_logs),
+    "credential": Target(lambda data: decode_credential(data, "golden"), _credentials),
+    "identity": Target(
+        lambda data: decode_identity(data, "golden"), lambda: [one.identity_file for one in repositories()]
+    ),
     "seal": Target(_seal, _seal_samples),
     "audit-file": Target(_audit_file, lambda: _objects(names.AUDIT, ".parquet")),
 }
 ALLOWED = (Corrupt, Unsupported)
+OF_KIND: dict[str, tuple[str, ...]] = {  # what is fuzzed of each kind of object that `names.OBJECT_BYTES_MAX` has
+    "header": ("header", "checked-header"), "slot": ("slot",), "owner log": ("log entry", "later-header"),
+    "list of accepted commits": ("accepted",), "data key": ("data-key",), "pack": ("pack", "footer", "segment"),
+    "fragment": ("fragment",), "commit": ("commit", "commit-details"),
+    "manifest, pages, needs": (
+        "sealed-object", "packed-payload", "manifest", "page-map", "needs",
+    ),
+    "end of a lease": ("lease-end",), "beat of a lease": ("lease",), "plan": ("plan",),
+    "tombstone": ("tombstone", "counter-tombstone"), "set of tombstones": ("tombstone-set",),
+    "verdict": ("verdict",), "note": ("note", "note-details"),
+    "approval": ("approval",), "audit seal": ("seal",), "audit file": ("audit-file", "delta-log"),
+}  # fmt: skip

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from farshore.format import names
 from tests.fuzz import __main__ as fuzz
 from tests.fuzz.loop import try_one
 from tests.fuzz.mutations import mutate
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import OF_KIND, TARGETS
 
 SECONDS = 2.0  # of each kind: with starting them, well under a minute together
 CORPUS = Path(__file__).with_name("corpus")
@@ -30,6 +31,11 @@ def test_what_was_found_once_is_refused(path: Path) -> None:
 def test_mutated_objects_are_refused_or_read(kind: str, tmp_path: Path) -> None:
     seed = int(os.environ.get("FUZZ_SEED", "20261129"))
     assert fuzz.run(kind, seconds=SECONDS, seed=seed, folder=tmp_path), list(tmp_path.iterdir())
+
+
+def test_every_kind_of_object_is_fuzzed() -> None:
+    assert set(OF_KIND) == {kind for kind, _, _ in names.OBJECT_BYTES_MAX}
+    assert {target for targets in OF_KIND.values() for target in targets} <= set(TARGETS)
 
 
 @pytest.mark.parametrize(

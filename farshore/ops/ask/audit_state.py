@@ -99,7 +99,7 @@ def read_audit_state(repository: Repository) -> AuditState:
 
 def _look(repository: Repository, replica: Replica) -> tuple[AuditAt, Mapping[str, Seal], list[str]]:
     at = tables_at(repository, replica)
-    listed = [info.name for info in at.store.list(names.AUDIT)]
+    listed = {info.name: info.size for info in at.store.list(names.AUDIT)}
     evidence = read_evidence(at.store, at.cache_dir, at.repository_id, at.authority, listed=listed)
     with contextlib.suppress(StoreFull, ConfigInvalid):  # the cache; without one the seals are read again
         evidence.cache.save()

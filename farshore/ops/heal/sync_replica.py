@@ -151,7 +151,14 @@ class ReplicaSync:
         for name, ill in blocked.items():
             why = "a plan to delete condemns here" if ill in self._condemned else "is not whole here"
             self._leave(name, Found.MISSING, f"not put, because its snapshot may need {ill}, which {why}")
-        allowed = [one for one in wanted if one.name not in blocked]
+        allowed = []
+        for one in wanted:
+            if self._needed.counts(one.name):
+                allowed += [] if one.name in blocked else [one]
+                continue
+            # What it needs is not known, and a lease that named it would keep a prune waiting for a commit for ever.
+            self._note_bad(one.name, lost=True)
+            self._leave(one.name, Found.MISSING, "no good copy: no replica gives a commit of that name")
         for one in allowed[limits.COPIED_COMMITS_MAX :]:
             self._leave(one.name, Found.MISSING, "not put in this batch; run heal again")
         allowed = allowed[: limits.COPIED_COMMITS_MAX]

@@ -5,7 +5,7 @@ A chain of seals shows only where its gap is, and a replica without any key slot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from farshore.audit import names as audit_names
 from farshore.audit.cached_query import tables_at
@@ -44,7 +44,7 @@ def _name_slots(repository: Repository, checks: Sequence[ReplicaCheck]) -> None:
 
 def _held(repository: Repository, checks: Sequence[ReplicaCheck]) -> _Held:
     """Return the seals that count, of all replicas that can be read."""
-    listed: dict[str, Iterable[str]] = {check.replica.name: check.sizes for check in checks}
+    listed = {check.replica.name: check.sizes for check in checks}
     found: dict[str, dict[int, list[Seal]]] = {}
     for replica in repository.replicas.values():
         at = tables_at(repository, replica)

@@ -175,18 +175,25 @@ def _read_seals(check: ReplicaCheck, authority: chain.Authority) -> list[tuple[s
     order = sorted(waiting, key=lambda one: (claims[waiting[one].chain, waiting[one].sequence], one), reverse=True)
     found: list[tuple[str, bytes]] = []
     following: list[str] = []
-    planted = 0
-    while (following or order) and planted <= max(limits.AUDIT_SEALS_UNNAMED_MAX, 2 * (len(found) - planted)):
+    planted = planted_bytes = found_bytes = 0
+    while (following or order) and planted <= max(limits.AUDIT_SEALS_UNNAMED_MAX, 2 * len(found)):
+        if planted_bytes >= max(limits.UNKNOWN_BYTES_MAX, found_bytes):
+            break
         name = following.pop() if following else order.pop()
         if waiting.pop(name, None) is None:
             continue
         data = check.read(name)
         if data is None:
+            planted, planted_bytes = planted + 1, planted_bytes + check.bytes_of(name)
+            continue
+        seal = chain.open_seal(name, data, authority)
+        if isinstance(seal, chain.SealFinding) and seal.refused:
+            planted, planted_bytes = planted + 1, planted_bytes + len(data)
+            check.note_refused({name: seal.refused})
             continue
         found.append((name, data))
-        seal = chain.open_seal(name, data, authority)
+        found_bytes += len(data)
         if isinstance(seal, chain.SealFinding):
-            planted += bool(seal.refused)
             continue
         before = by_place.get((seal.chain, seal.sequence - 1, seal.previous))
         following += [before] if before in waiting else []

@@ -84,10 +84,22 @@ class ReplicaCheck:
         chosen = [name for name in every if name in known]
         others = [name for name in every if name not in known]
         number = min(len(others), max(limits.UNKNOWN_OBJECTS_MAX, 2 * len(chosen)))
-        self.unread += len(others) - number
-        if number < len(others):
+        enough = max(limits.UNKNOWN_BYTES_MAX, sum(self.bytes_of(name) for name in chosen))
+        if number < len(others) or sum(map(self.bytes_of, others)) > enough:
             others.sort(key=lambda name: blake3(self.draw + name.encode(errors="surrogateescape")).digest())
-        return chosen + others[:number]
+        drawn: list[str] = []
+        size = 0
+        for name in others[:number]:
+            if size >= enough:
+                break
+            drawn.append(name)
+            size += self.bytes_of(name)
+        self.unread += len(others) - len(drawn)
+        return chosen + drawn
+
+    def bytes_of(self, name: str) -> int:
+        """Return how many bytes are read of a listed object at most."""
+        return min(self.sizes.get(name, 0), object_bytes_max(name))
 
     def read(self, name: str, *touched: str, part: tuple[int, int | None] = (0, None)) -> bytes | None:
         """Return an object's bytes, or a part of them; None where it is missing or damaged, which is then noted."""

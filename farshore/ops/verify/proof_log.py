@@ -37,7 +37,8 @@ def choose_packs(repository: Repository, check: ReplicaCheck, percent: float, cl
     """
     listed = [name for name in check.sizes if names.parse_pack(name)]
     needed: set[str] = set()
-    if percent > 0 and len(listed) > limits.UNKNOWN_OBJECTS_MAX:
+    many = len(listed) > limits.UNKNOWN_OBJECTS_MAX or sum(map(check.bytes_of, listed)) > limits.UNNEEDED_READ_BYTES_MAX
+    if percent > 0 and many:
         for needs in check.needs.values():
             needed.update(names.pack(pack.pack_id) for pack in needs.packs)
         listed = check.choose(listed, needed)
