@@ -9,7 +9,7 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-from farshore.config import RUN_SECRETS, Config, credentials_directory, read_private_file
+from farshore.config import NOT_A_SERVICE, RUN_SECRETS, Config, credentials_directory, read_private_file
 from farshore.errors import (
     OPENING_ERRORS,
     CredentialCannotRead,
@@ -99,6 +99,8 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor, *
     if not names_secret(config):
         if write_only:
             raise CredentialCannotRead(_WRITE_ONLY, _READ_ELSEWHERE)
+        if config.repository.credential is not None:
+            raise _credential_missing(path)
         raise KeyMissing(
             "there is no passphrase, identity or credential to open the repository with",
             'Set repository.passphrase = { env = "FARSHORE_PASSPHRASE" } in farshore.toml, and the variable.',
@@ -112,6 +114,18 @@ def unlock(config: Config, repository: Repository, need: Need, anchor: Anchor, *
             raise
         raise CredentialCannotRead(f"{_WRITE_ONLY} ({error.message})", _READ_ELSEWHERE) from error
     return keys_of_secrets(config, repository, secrets, anchor, owner=need is Need.OWNER)
+
+
+def _credential_missing(path: Path) -> KeyMissing:
+    if path.parent == NOT_A_SERVICE:
+        return KeyMissing(
+            f"the credential {path.name!r} is one that systemd hands to a service, and this is none",
+            f"Run it in the service that has LoadCredential={path.name}: or LoadCredentialEncrypted=.",
+        )
+    return KeyMissing(
+        f"this host's credential {path} is not there",
+        "Move it there, mode 0600; the owner makes one with 'farshore key enroll HOST --out FILE'.",
+    )
 
 
 def _has_right(repository: Repository, keys: KeySet, right: Right | None) -> bool:

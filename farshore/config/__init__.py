@@ -16,7 +16,14 @@ from typing import Any
 from farshore.config.document import apply_overrides, read_document
 from farshore.config.parsing import Findings, checked_tags, directory_of, format_duration, parse_duration
 from farshore.config.schema import RETENTION, Mistake, Surroundings
-from farshore.config.secret import RUN_SECRETS, ResolveBlock, Secret, credentials_directory, read_private_file
+from farshore.config.secret import (
+    NOT_A_SERVICE,
+    RUN_SECRETS,
+    ResolveBlock,
+    Secret,
+    credentials_directory,
+    read_private_file,
+)
 from farshore.config.sections import Sections
 from farshore.config.settings import (
     AuditConfig,
@@ -39,6 +46,7 @@ from farshore.config.settings import (
 from farshore.errors import Bug, ConfigInvalid
 
 __all__ = [
+    "NOT_A_SERVICE",
     "RUN_SECRETS",
     "AuditConfig",
     "Config",

@@ -246,8 +246,11 @@ def test_a_credential_comes_from_systemd(shore: Shore) -> None:
     shore.passphrase = None
 
     refused = shore.run("backup", "home")
-    assert refused.code == 55, refused
+    assert (refused.code, "LoadCredential=farshore" in refused.stderr) == (55, True), refused
     shore.good("backup", "home", environment={"CREDENTIALS_DIRECTORY": str(folder)})
+    shore.variables["FARSHORE_REPOSITORY__CREDENTIAL"] = "nowhere.json"
+    missing = shore.run("backup", "home")
+    assert (missing.code, "nowhere.json is not there" in missing.stderr) == (55, True), missing
 
 
 def test_the_old_names_name_the_new_ones(shore: Shore) -> None:

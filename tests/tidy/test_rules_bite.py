@@ -104,6 +104,7 @@ BROKEN: list[tuple[Rule, str, str]] = [
     (text_rules.dead_links, "README.md", "![picture](docs/none.svg)\n"),
     (text_rules.dead_mentions, "farshore/a.py", "# docs/reference/none.md has the bounds\n"),
     (text_rules.dead_mentions, "docs/a.md", "`farshore/none.py` has them\n"),
+    (text_rules.missing_evidence, "SECURITY.md", "cannot read (`unit/ops/test_none.py`)\n"),
     (text_rules.unlisted_pages, "docs/a.md", "# A\n"),
     (text_rules.unlisted_pages, "docs/operate/a.md", "# A\n"),
     (text_rules.unlisted_pages, "docs/operate/README.md", "# A\n\n[a](a.md), [itself](README.md)\n"),

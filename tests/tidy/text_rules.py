@@ -50,6 +50,7 @@ _LINK = re.compile(
     r"(?<!\\)!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|<img[^>]*\bsrc=\"([^\"]+)\"|srcset=\"([^\"]+)\""
 )
 _MENTION = re.compile(r"(?<![\w/-])docs/[\w./-]+\.(?:md|svg|png|json)\b")
+_EVIDENCE = re.compile(r"`((?:unit|attacks|models|end_to_end|contract|faults|property|golden|simulation)/[\w/]+\.py)")
 _MODULE = re.compile(rf"{_MENTION.pattern}|(?<![\w/-])(?:farshore|tests|flows|tasks|infra)/[\w/]+\.py\b")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
@@ -98,6 +99,16 @@ def dead_mentions(tree: Tree) -> Iterator[Finding]:
                     yield file.at(_line(file.text, match.start()), f"{match.group()} is not there")
 
 
+def missing_evidence(tree: Tree) -> Iterator[Finding]:
+    """Each test by which SECURITY.md shows what a thief cannot do is there, and has tests that run."""
+    for file in tree.files:
+        if file.path == "SECURITY.md":
+            texts = {one.path: one.text for one in tree.files}
+            for match in _EVIDENCE.finditer(file.text):
+                if not re.search(r"^def test_", texts.get(f"tests/{match.group(1)}", ""), re.MULTILINE):
+                    yield file.at(_line(file.text, match.start()), f"tests/{match.group(1)} has no test")
+
+
 def unlisted_pages(tree: Tree) -> Iterator[Finding]:
     """A page that no index names is read by nobody: docs/README.md, or the README of the page's own folder."""
     texts = {file.path: file.text for file in tree.files if re.fullmatch(r"docs/(?:.+/)?README\.md", file.path)}
@@ -142,4 +153,12 @@ def _line(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-RULES = (forbidden_texts, british_spelling, dead_links, dead_mentions, unlisted_pages, missing_readmes)
+RULES = (
+    forbidden_texts,
+    british_spelling,
+    dead_links,
+    dead_mentions,
+    missing_evidence,
+    unlisted_pages,
+    missing_readmes,
+)
