@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +37,10 @@ from farshore.stores.base import (
     ANY_OBJECT,
     Body,
     Capabilities,
+    DeletionErrors,
     ObjectInfo,
     PutOutcome,
+    SeenObjects,
     Trash,
     Wanted,
     check_name,
@@ -47,7 +49,6 @@ from farshore.stores.base import (
     is_name,
 )
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockState, ObjectRetention
-from farshore.stores.one_by_one import OneByOne
 from farshore.stores.traffic import ServiceClock
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BELOW = _DIRECTORY | os.O_NOFOLLOW
 
 
-class DirectoryStore(OneByOne):
+class DirectoryStore:
     """Objects as files below `path`. Needs a file system with hard links; the root itself may be a symbolic link."""
 
     capabilities = Capabilities(kind="directory", checksum="", object_bytes_max=512 * GIB)
@@ -126,6 +127,16 @@ class DirectoryStore(OneByOne):
             else:
                 self._trash.add(folder, name, seen)
             os.fsync(folder)
+
+    def delete_many(self, objects: SeenObjects) -> DeletionErrors:
+        from farshore.stores.one_by_one import error_of
+
+        return [error_of(self.delete, name, seen) for name, seen in objects]
+
+    def see_many(self, names: Sequence[str]) -> dict[str, str]:
+        from farshore.stores.one_by_one import heads_of
+
+        return heads_of(self.head, names)
 
     def trash(self) -> Trash:
         with self.boundary("trash"):
