@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
+from farshore.cli.choosing import add_tag
 from farshore.cli.lost import report_lost
 from farshore.cli.opening import able_to_write, opened_repository
 from farshore.cli.progress import reporter_for
 from farshore.cli.run_report import warn_of_problems
-from farshore.cli.tags import add_tag
 from farshore.cli.wording import elapsed, format_requests, human_bytes, shown_text
 from farshore.errors import (
     EXIT_BUG,

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SNAPSHOT_HELP = "id, unique prefix, SOURCE (its last complete one), SOURCE@latest or SOURCE@TIME"
 
 
+def add_tag(parser: argparse.ArgumentParser, option: str, help_text: str) -> None:
+    """Declare an option for a tag, which may be repeated."""
+    parser.add_argument(option, action="append", default=[], metavar="TAG", help=help_text)
+
+
 def add_include_refused(parser: argparse.ArgumentParser) -> None:
     """Declare the option to use snapshots that do not count."""
     parser.add_argument(

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
-from farshore.cli.choosing import choose_snapshot
+from farshore.cli.choosing import add_tag, choose_snapshot
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.progress import reporter_for
-from farshore.cli.tags import add_tag
 from farshore.cli.wording import ID_DIGITS_SHOWN, human_bytes, shown_text, utc_time
 from farshore.errors import (
     EXIT_DONE,

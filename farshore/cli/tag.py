@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 
 from farshore.cli import OPENING, Command, Invocation
-from farshore.cli.choosing import choose_snapshot
+from farshore.cli.choosing import add_tag, choose_snapshot
 from farshore.cli.opening import able_to_read, opened_repository
-from farshore.cli.tags import add_tag
 from farshore.cli.wording import ID_DIGITS_SHOWN, shown_text
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid, QuorumNotReached, SnapshotUnknown
 

@@ -340,8 +340,9 @@ def test_limits_are_those_of_the_code() -> None:
     limit = dict(rows_of("of | limit"))
     assert limit["objects, in stored bytes"] == (
         "header and slot 64 KiB; entry of the owner log 1 MiB, list of accepted commits 64 MiB; data key 4 KiB; "
-        "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB where it is read whole; beat of a lease 64 KiB, its end "
-        "2 MiB; plan 64 MiB; tombstone 64 KiB; verdict 1 MiB; note 64 KiB; approval 1 MiB; "
+        "pack and fragment 64 MiB; commit 1 MiB; a run 2 GiB where it is read whole, "
+        f"{limits.NEEDS_BYTES_MAX // limits.MIB} MiB where it is of needs; beat of a lease 64 KiB, its end 2 MiB; "
+        "plan 64 MiB; tombstone 64 KiB, set of tombstones 16 MiB; verdict 1 MiB; note 64 KiB; approval 1 MiB; "
         "audit seal 16 MiB; audit file 256 MiB"
     )  # each held by tests/unit/format/test_bounds.py
     assert f"maximum ≤ {limits.CHUNK_BYTES_MAX // limits.MIB} MiB" in limit["header"]
