@@ -13,6 +13,7 @@ from tests.attacks.world import Done, Victim, attack
 MORE_BYTES_MAX = 100 * MIB
 CODES = {  # of what names the replica; a backup and a restore go on
     "status": (0, 3, 20, 33, 61, 71), "verify": (0, 3, 20, 62), "heal": (0, 3, 20, 65),
+    "prune": (0, 3, 88),
 }  # fmt: skip
 
 

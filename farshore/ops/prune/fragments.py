@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from farshore.catalog.fragments import decode_named, open_cached
+from farshore.catalog.fragments import check_named, open_cached
 from farshore.catalog.pack_trust import is_made_here
-from farshore.errors import Corrupt, StateUnknown, Unsupported
+from farshore.catalog.refused import RefusedObjects
+from farshore.errors import Corrupt, PruneRefused, StateUnknown, Unsupported
 from farshore.format import names
 from farshore.format.footers import PACK_ID_DTYPE
-from farshore.format.fragments import SUBJECT, Fragment
+from farshore.format.fragments import SUBJECT, Fragment, decode_fragment
 from farshore.ops.prune.garbage import Garbage
 from farshore.ops.prune.id_set import IdSet, Table
 from farshore.ops.prune.locked import are_locked
@@ -45,21 +46,45 @@ class FragmentPlan:
 
 
 class FragmentReader:
-    """Reads the fragments of one replica that certified signers made; one in memory at a time."""
+    """Reads the fragments of one replica that certified signers made; one in memory at a time.
+
+    All of them have to be read, because one that names a pack must go before it. So where more than the bounds of a run
+    are of nobody, the replica waits: each was read once, and the next run reads others.
+    """
 
     def __init__(self, repository: Repository, replica: Replica) -> None:
         self._repository = repository
         self._replica = replica
+        head = repository.trust.head
+        self._refused = RefusedObjects(repository.cache, head.hash if head is not None else "", "not-made-here")
+        self._counted: dict[str, int] = {}  # name -> bytes
 
     def listed(self) -> list[ObjectInfo]:
         """List the fragments."""
         return [info for info in self._replica.store.list(names.FRAGMENTS) if names.parse_fragment(info.name)]
 
     def read(self, info: ObjectInfo) -> Fragment | None:
-        """Return a fragment; None where it is damaged, or nobody certified made it: such a one promises nothing."""
+        """Return a fragment; None where it is damaged, or nobody certified made it: such a one promises nothing.
+
+        Raises:
+            PruneRefused: Too many were read that nobody certified made.
+        """
+        if self._refused.remembers(info.name):
+            return None
+        if self._refused.exhausted(len(self._counted), sum(self._counted.values())):
+            raise PruneRefused(
+                f"{self._replica.name} holds more objects below {names.FRAGMENTS} that nobody certified made than one "
+                "run reads",
+                "Run the prune again: each run reads others. Find out who may write to that replica.",
+            )
+
+        is_named = False
 
         def decode(data: bytes) -> Fragment:
-            return decode_named(names.parse_fragment(info.name) or "", data)
+            nonlocal is_named
+            check_named(names.parse_fragment(info.name) or "", data)
+            is_named = True
+            return decode_fragment(data)
 
         def is_made(fragment: Fragment) -> bool:
             return is_made_here(
@@ -68,9 +93,17 @@ class FragmentReader:
 
         try:
             fragment = open_cached(self._repository, self._replica, info.name, decode, info.size, is_made)
-        except (Corrupt, Unsupported):
+        except (Corrupt, Unsupported) as error:
+            if is_named and isinstance(error, Corrupt):  # whatever has this name is no fragment
+                self._refused.note(info.name, info.size)
+            else:  # a good copy may get the name, and a later program may read it
+                self._refused.note_unreadable(info.name, info.size)
             return None
-        return fragment if is_made(fragment) else None
+        if not is_made(fragment):
+            self._refused.note(info.name, info.size)
+            return None
+        self._counted[info.name] = info.size
+        return fragment
 
 
 def plan_fragments(repository: Repository, replica: Replica, garbage: Garbage) -> FragmentPlan:

@@ -109,3 +109,24 @@ def test_garbage_in_a_fragment_that_writers_keep_locked_goes_in_the_end(tmp_path
     assert garbage
     assert not garbage & engine.objects("a").keys()
     assert engine.verify().clean
+
+
+def test_a_crowd_of_planted_fragments_is_read_over_several_runs_and_then_goes_unread(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is read once, because a fragment that a certified signer made has to go before a pack that it names."""
+    monkeypatch.setattr(limits, "UNKNOWN_BYTES_MAX", 2000)
+    made = next(iter(engine.objects("a", names.FRAGMENTS).values()))
+    planted = [made[:-1000] + bytes([number]) * 1000 for number in range(8)]
+    for data in planted:
+        engine.shelf("a").objects[names.fragment(names.hash_of(data))] = (data, engine.clock.now_utc())
+    forget(engine, ids(engine)[0])
+    outcomes = []
+    for _ in range(len(planted) + 1):
+        (result,) = prune(engine, replica="a").replicas
+        outcomes.append(str(result.state))
+        if outcomes[-1] == "pruned":
+            break
+    assert outcomes[0] == "refused"
+    assert outcomes[-1] == "pruned", outcomes
+    assert states(prune(engine, replica="b"))["b"] == "pruned"
