@@ -118,7 +118,7 @@ def open_replica(config: Config, replica: ReplicaConfig, clock: Clock, *, writes
     if extra_of(store.url):  # a service, which may be far away
         from farshore.stores.wrappers.ahead import AheadStore
 
-        outer = AheadStore(outer)
+        outer = AheadStore(outer, once=inner)
     return Replica(
         replica.name, replica.region, store.url, outer, meter,
         uploads=uploads_at_once(replica), spool_bytes=replica.spool_bytes, retention_rule=rule,

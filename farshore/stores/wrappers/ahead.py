@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from queue import Full, Queue
 
+from farshore.errors import Unavailable
 from farshore.stores.base import ObjectInfo, Store
 from farshore.stores.wrappers import WrappingStore
 
@@ -21,10 +22,16 @@ class AheadStore(WrappingStore):
 
     It shows the store at some moment after `ask_ahead`, so a caller whose answer must follow another request calls
     `ask_ahead` after that one. As safe for threads as the store inside. The threads hold no process: a store may hang.
+
+    Args:
+        once: The same store without wrappers that try again or pause. It is asked ahead; where it has no answer now,
+            `store` is asked when the answer is wanted, as if nobody had asked ahead. So a service that is away is not
+            paused for questions that nobody waits for.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, once: Store | None = None) -> None:
         super().__init__(store)
+        self._once = store if once is None else once
         self._lock = threading.Lock()
         self._lists: dict[str, _Listing] = {}
         self._heads: dict[str, _Head] = {}
@@ -33,7 +40,7 @@ class AheadStore(WrappingStore):
         self._closed = False
 
     def ask_ahead(self, prefixes: Iterable[str] = (), heads: Iterable[str] = (), *, again: bool = False) -> None:
-        """Begin to list each prefix and to look at each name; an error is raised by the call that gets the answer.
+        """Begin to list each prefix and to look at each name; a lasting error is raised where the answer is used.
 
         Args:
             again: Ask anew for what was asked ahead before and is not used yet.
@@ -46,7 +53,7 @@ class AheadStore(WrappingStore):
                 if again and prefix in self._lists:
                     self._lists.pop(prefix).abandon()
                 if prefix not in self._lists:
-                    begun.append(self._lists.setdefault(prefix, _Listing(self._store, prefix)))
+                    begun.append(self._lists.setdefault(prefix, _Listing(self._once, prefix)))
             for name in heads:
                 if again or name not in self._heads:
                     self._heads[name] = _Head()
@@ -61,12 +68,17 @@ class AheadStore(WrappingStore):
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         with self._lock:
             listing = self._lists.pop(prefix, None)
-        return self._store.list(prefix) if listing is None else listing.entries()
+        return self._store.list(prefix) if listing is None else self._entries(prefix, listing)
 
     def head(self, name: str) -> ObjectInfo:
         with self._lock:
             head = self._heads.pop(name, None)
-        return self._store.head(name) if head is None else head.answer()
+        try:
+            return self._store.head(name) if head is None else head.answer()
+        except Unavailable:
+            if head is None:
+                raise
+            return self._store.head(name)
 
     def close(self) -> None:
         with self._lock:
@@ -79,6 +91,15 @@ class AheadStore(WrappingStore):
             listing.abandon()
         super().close()
 
+    def _entries(self, prefix: str, listing: _Listing) -> Iterator[ObjectInfo]:
+        last = ""
+        try:
+            for info in listing.entries():
+                yield info
+                last = info.name
+        except Unavailable:
+            yield from (info for info in self._store.list(prefix) if info.name > last)
+
     def _ask_heads(self) -> None:
         while True:
             with self._lock:
@@ -86,7 +107,7 @@ class AheadStore(WrappingStore):
                     self._asking -= 1
                     return
                 name, head = self._unasked.popleft()
-            head.ask(self._store, name)
+            head.ask(self._once, name)
 
 
 class _Head:

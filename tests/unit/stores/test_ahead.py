@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from farshore.errors import ObjectNotFound, StoreUnavailable
+from farshore.errors import FarshoreError, ObjectNotFound, StoreDenied, StoreUnavailable
 from farshore.stores.base import AsksAhead, ObjectInfo, Store
 from farshore.stores.memory import MemoryStore
 from farshore.stores.wrappers import WrappingStore
@@ -19,7 +19,7 @@ PATIENCE_S = 60.0
 
 
 class Counting(WrappingStore):
-    """Remembers what was asked; `gate` holds every answer back, `fails` makes every question fail."""
+    """Remembers what was asked; `gate` holds every answer back, `fails` is the error of every question."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -28,14 +28,14 @@ class Counting(WrappingStore):
         self.begun = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
-        self.fails = False
+        self.fails: FarshoreError | None = None
 
     def _ask(self, what: str) -> None:
         self.asked.append(what)
         self.begun.release()
         assert self.gate.wait(PATIENCE_S)
-        if self.fails:
-            raise StoreUnavailable("the store is away")
+        if self.fails is not None:
+            raise self.fails
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         self._ask(f"list {prefix}")
@@ -118,12 +118,39 @@ def test_errors_are_raised_to_whoever_uses_the_answer(ahead: AheadStore, inside:
     ahead.ask_ahead(heads=["none"])
     with pytest.raises(ObjectNotFound):
         ahead.head("none")
-    inside.fails = True
+    inside.fails = StoreDenied("not for you")
     ahead.ask_ahead(["a/"], ["a/1"])
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreDenied):
         listed(ahead, "a/")
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreDenied):
         ahead.head("a/1")
+    assert len(inside.asked) == 3
+
+
+def test_a_question_that_fails_for_now_is_asked_again_when_its_answer_is_wanted(inside: Counting) -> None:
+    once = Counting(inside)
+    once.fails = StoreUnavailable("away")
+    with closing(AheadStore(inside, once=once)) as ahead:
+        ahead.ask_ahead(["a/"], ["a/1"])
+        assert listed(ahead, "a/") == ["a/1", "a/2"]
+        assert ahead.head("a/1").size == 4
+    assert sorted(once.asked) == sorted(inside.asked) == ["head a/1", "list a/"]
+
+
+def test_a_listing_that_fails_half_way_goes_on_behind_the_last_name(inside: Counting) -> None:
+    for number in range(2500):
+        inside.put(f"many/{number:06}", b"")
+
+    class Breaks(WrappingStore):
+        def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+            for number, info in enumerate(super().list(prefix)):
+                if number == 1500:
+                    raise StoreUnavailable("away")
+                yield info
+
+    with closing(AheadStore(inside, once=Breaks(inside))) as ahead:
+        ahead.ask_ahead(["many/"])
+        assert listed(ahead, "many/") == [f"many/{number:06}" for number in range(2500)]
 
 
 def test_a_long_listing_waits_for_its_reader(ahead: AheadStore, inside: Counting) -> None:
