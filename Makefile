@@ -86,6 +86,10 @@ bench: environment peers ## Measure beside restic, Borg and others, an hour on a
 bench-versions: environment ## Measure beside another version of Farshore (OLD=path of its program, VERSIONS_ARGS="--help" tells more)
 	$(python) -m tests.benchmarks.versions --old $(OLD) $(VERSIONS_ARGS)
 
+.PHONY: bench-line
+bench-line: environment peers ## Measure beside restic behind a long line to S3: 80 ms and 50 MB/s (LINE_ARGS="--help" tells more)
+	$(python) -m tests.benchmarks.line $(LINE_ARGS)
+
 .PHONY: bench-prune
 bench-prune: environment ## Measure memory, requests and time of a prune at 10,000, 100,000 and 1,000,000 packs (PRUNE_ARGS="10000"), and deletions at servers
 	$(python) -m tests.benchmarks.prune $(PRUNE_ARGS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from farshore.clock import Clock
 from farshore.errors import FarshoreError, StateUnknown
 from farshore.format.names import object_bytes_max
 from farshore.replicas import FirstBug, ask_all, require_all
-from farshore.stores.base import Store
+from farshore.stores.base import AsksAhead, Store
 
 
 def put_all(
@@ -18,6 +19,7 @@ def put_all(
     clock: Clock,
     required: bool = False,
     read_back: bool = False,
+    in_any_order: bool = False,
     on_put: Callable[[str], None] = lambda _: None,
     first_bug: FirstBug | None = None,
 ) -> dict[str, FarshoreError]:
@@ -29,17 +31,25 @@ def put_all(
     Args:
         required: Every replica must have them: the first failure, in the order of the replicas, is raised.
         read_back: Compare what each replica returns with what it was given.
+        in_any_order: None of them must be there before another: a service is given all of them at once.
         on_put: Called with a replica once it has all objects, from the thread that put them, perhaps after the return.
         first_bug: As for `ask_all`.
     Raises:
         FarshoreError: With `required`, as `Store.put` says; StateUnknown where an object does not read back.
     """
+    bodies = dict(objects)
+
+    def put_one(replica: str, name: str) -> None:
+        stores[replica].put(name, bodies[name])
+        if read_back and stores[replica].get(name, bytes_max=object_bytes_max(name)) != bodies[name]:
+            raise StateUnknown(f"{replica} does not return {name} as it was written")
 
     def put(replica: str) -> None:
-        for name, body in objects:
-            stores[replica].put(name, body)
-            if read_back and stores[replica].get(name, bytes_max=object_bytes_max(name)) != body:
-                raise StateUnknown(f"{replica} does not return {name} as it was written")
+        if in_any_order and isinstance(stores[replica], AsksAhead):
+            require_all(ask_all(bodies, partial(put_one, replica), clock=clock, patient=True, first_bug=first_bug))
+        else:
+            for name in bodies:
+                put_one(replica, name)
         on_put(replica)
 
     asked = ask_all(stores, put, clock=clock, patient=True, first_bug=first_bug)

@@ -11,7 +11,7 @@ from tests.benchmarks.measuring import Job, job, perform
 from tests.benchmarks.orders import ORDERS
 from tests.benchmarks.tools import PASSPHRASE, RESTORE, VERBS, VERIFY, Said, Setting, Tool
 
-_PROGRAM = Path(sys.executable).with_name("farshore")
+PROGRAM = Path(sys.executable).with_name("farshore")
 
 
 class FarshoreOne(Tool):
@@ -20,7 +20,7 @@ class FarshoreOne(Tool):
     datasets: ClassVar[frozenset[str]] = Tool.datasets | frozenset(ORDERS)
     replicas: ClassVar[int] = 1
 
-    def __init__(self, program: Path = _PROGRAM) -> None:
+    def __init__(self, program: Path = PROGRAM) -> None:
         self._program = program
 
     def version(self) -> str:

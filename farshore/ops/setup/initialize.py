@@ -111,7 +111,7 @@ def initialize(
         made = new_repository(passphrase=passphrase, public_keys=public_keys, cost=passphrase_cost, clock=clock)
         stores = {replica.name: replica.store for replica in replicas}
         for objects in (made.objects[:-1], made.objects[-1:]):
-            put_all(stores, objects, clock=clock, required=True, read_back=True)
+            put_all(stores, objects, clock=clock, required=True, read_back=True, in_any_order=True)
     finally:
         for replica in replicas:
             replica.store.close()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from farshore.errors import StateUnknown, StoreDenied, StoreUnavailable
+from farshore.clock import SystemClock
+from farshore.errors import StateUnknown, StoreConflict, StoreDenied, StoreUnavailable
 from farshore.replicas import ask_all, require_all
 from farshore.replicas.put_all import put_all
-from farshore.stores.base import Store
+from farshore.stores.base import Body, PutOutcome, Store
 from farshore.stores.memory import MemoryStore
+from farshore.stores.object_retention import DEFAULT_RETENTION, ObjectRetention
+from farshore.stores.wrappers import WrappingStore
+from farshore.stores.wrappers.ahead import AheadStore
 from tests.doubles.faulty import CORRUPT, DENY, FAIL, FaultyStore, Plan, queued
 from tests.unit.replicas.clocks import StillClock
 
@@ -61,3 +67,27 @@ def test_answers_of_all_are_answers_or_the_first_error() -> None:
     assert require_all(ask_all(["a"], ask, clock=StillClock(), patient=True)) == {"a": "a"}
     with pytest.raises(StoreDenied, match="c"):
         require_all(ask_all(["c", "a", "b"], ask, clock=StillClock(), patient=True))
+
+
+def test_a_service_is_given_what_has_no_order_all_at_once() -> None:
+    """Each put waits until both have begun, which no order lets them."""
+    clock = SystemClock()
+    both = threading.Barrier(2)
+
+    class Meets(WrappingStore):
+        def put(self, name: str, body: Body, retention: ObjectRetention = DEFAULT_RETENTION) -> PutOutcome:
+            both.wait(60)
+            return super().put(name, body, retention)
+
+    inside = MemoryStore(clock=clock)
+    stores: dict[str, Store] = {"far": AheadStore(Meets(inside))}
+    put_all(stores, [("a", b"1"), ("b", b"2")], clock=clock, required=True, read_back=True, in_any_order=True)
+    assert [info.name for info in inside.list()] == ["a", "b"]
+
+
+def test_the_first_failure_among_those_is_raised() -> None:
+    clock = SystemClock()
+    inside = MemoryStore(clock=clock)
+    inside.put("b", b"other")
+    with pytest.raises(StoreConflict):
+        put_all({"far": AheadStore(inside)}, [("a", b"1"), ("b", b"2")], clock=clock, required=True, in_any_order=True)
