@@ -24,7 +24,14 @@ from farshore.catalog.listings import list_packs
 from farshore.catalog.orphans import OrphanReader
 from farshore.catalog.pack_trust import PackTrust
 from farshore.catalog.verdicts import NO_VERDICTS, Verdicts
-from farshore.errors import READ_ERRORS, FarshoreError, ListingShrunken, ObjectNotFound, ObjectsLost, StateUnknown
+from farshore.errors import (
+    CACHED_READ_ERRORS,
+    FarshoreError,
+    ListingShrunken,
+    ObjectNotFound,
+    ObjectsLost,
+    StateUnknown,
+)
 from farshore.format import names
 from farshore.format.footers import FootersJoin
 from farshore.format.fragments import FragmentEntry
@@ -383,7 +390,7 @@ def _read_anywhere(
         if fragment_id in listed:
             try:
                 return reader.read(replicas[name], fragment_id, listed[fragment_id])
-            except READ_ERRORS:
+            except CACHED_READ_ERRORS:
                 continue
     return None
 
