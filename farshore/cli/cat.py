@@ -7,7 +7,7 @@ import os
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
-from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.opening import able_to_read, opened_snapshots
 from farshore.cli.run_report import warn_of_bad_copies, warn_unrecorded
 from farshore.errors import (
     EXIT_DONE,
@@ -31,22 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(invocation: Invocation) -> int:
     """Send the file; everything else goes to standard error."""
     from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
-    from farshore.catalog import LISTED
     from farshore.ops.restore.cat import cat_file
     from farshore.run import Run
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
-    with opened_repository(
-        invocation,
-        config,
-        need=Need.READ,
-        writes=Writes.REPAIRS,
-        replica=arguments.replica,
-        patient=False,
-        ahead=LISTED,
-    ) as repository:
+    with opened_snapshots(invocation, config, writes=Writes.REPAIRS) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot)
         with invocation.binary_stdout() as outlet:
             result = cat_file(

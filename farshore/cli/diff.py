@@ -7,7 +7,7 @@ from collections import Counter
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, choose_snapshot
-from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.opening import able_to_read, opened_snapshots
 from farshore.cli.wording import human_bytes, shown_path
 from farshore.errors import EXIT_DONE, ObjectCorrupt, ObjectNotFound, SnapshotUnknown
 
@@ -24,24 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List the differences in the order of the manifest, then their count on standard error."""
-    from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
-    from farshore.catalog import LISTED
     from farshore.catalog.contents import diff_snapshots
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     counts: Counter[str] = Counter()
     grown = 0
-    with opened_repository(
-        invocation,
-        config,
-        need=Need.READ,
-        writes=Writes.NONE,
-        replica=arguments.replica,
-        patient=False,
-        ahead=LISTED,
-    ) as repository:
+    with opened_snapshots(invocation, config) as repository:
         before = choose_snapshot(output, repository, arguments.before)
         after = choose_snapshot(output, repository, arguments.after)
         for change in diff_snapshots(repository, before, after):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.diff import SIGNS
-from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.opening import able_to_read, opened_snapshots
 from farshore.cli.wording import human_bytes, shown_path, shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, CredentialCannotRead, FarshoreError, SnapshotUnknown, StoreFull
 from farshore.plural import count_of
@@ -28,24 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """Print each change as it is found, then the snapshots that could not be read."""
-    from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
-    from farshore.catalog import LISTED
     from farshore.ops.ask.find import find_changes
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     unread: list[tuple[Commit, FarshoreError]] = []
     found = 0
-    with opened_repository(
-        invocation,
-        config,
-        need=Need.READ,
-        writes=Writes.NONE,
-        replica=arguments.replica,
-        patient=False,
-        ahead=LISTED,
-    ) as repository:
+    with opened_snapshots(invocation, config) as repository:
         for finding in find_changes(
             repository,
             arguments.pattern,

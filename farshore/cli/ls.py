@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, add_include_refused, choose_snapshot
-from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.opening import able_to_read, opened_snapshots
 from farshore.cli.wording import shown_path
 from farshore.errors import EXIT_DONE, ObjectCorrupt, ObjectNotFound, SnapshotUnknown
 
@@ -42,24 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(invocation: Invocation) -> int:
     """List entries in the order of the manifest."""
-    from farshore.access.open_replica import Writes
-    from farshore.access.unlock import Need
-    from farshore.catalog import LISTED
     from farshore.catalog.contents import iterate_entries
     from farshore.catalog.selection import normal_path
 
     arguments, output = invocation.arguments, invocation.output
     config = able_to_read(invocation, invocation.config())
     under = normal_path(os.fsencode(arguments.path))
-    with opened_repository(
-        invocation,
-        config,
-        need=Need.READ,
-        writes=Writes.NONE,
-        replica=arguments.replica,
-        patient=False,
-        ahead=LISTED,
-    ) as repository:
+    with opened_snapshots(invocation, config) as repository:
         snapshot = choose_snapshot(output, repository, arguments.snapshot, include_refused=arguments.include_refused)
         entries = iterate_entries(repository, snapshot, under, recursive=arguments.recursive)
         first = next(entries, None)

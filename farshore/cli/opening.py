@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -155,6 +155,24 @@ def with_listing(
         ahead=(*LISTED, *ahead),
     ) as repository:  # fmt: skip
         return repository, use(repository)
+
+
+def opened_snapshots(
+    invocation: Invocation, config: Config, *, writes: Writes | None = None
+) -> AbstractContextManager[Repository]:
+    """Open the repository, or the replica that `--replica` names, to read what is in snapshots.
+
+    Args:
+        writes: Changes that are allowed; none unless given.
+    """
+    from farshore.access.open_replica import Writes
+    from farshore.access.unlock import Need
+    from farshore.catalog import LISTED
+
+    return opened_repository(
+        invocation, config, need=Need.READ, writes=writes or Writes.NONE, replica=invocation.arguments.replica,
+        patient=False, ahead=LISTED,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from farshore.cli import OPENING, Command, Invocation
 from farshore.cli.choosing import SNAPSHOT_HELP, add_include_refused, choose_snapshot
 from farshore.cli.delta import EXIT_DIFFERENCES, add_delta_arguments, options_of, print_delta, reporter_after_questions
-from farshore.cli.opening import able_to_read, opened_repository
+from farshore.cli.opening import able_to_read, opened_snapshots
 from farshore.cli.output import Output
 from farshore.cli.parsing import UsageMistake
 from farshore.cli.run_report import warn_of_bad_copies, warn_of_problems, warn_unrecorded
@@ -96,8 +96,6 @@ def execute(invocation: Invocation) -> int:
     """Say what will be done, then do it."""
     from farshore.access.open_replica import Writes
     from farshore.access.own_places import check_target
-    from farshore.access.unlock import Need
-    from farshore.catalog import LISTED
     from farshore.catalog.selection import split_selector
     from farshore.ops.restore.options import RestoreOptions
     from farshore.ops.restore.restore import restore_snapshot
@@ -124,15 +122,7 @@ def execute(invocation: Invocation) -> int:
     config = able_to_read(invocation, config)
     with (
         stack,
-        opened_repository(
-            invocation,
-            config,
-            need=Need.READ,
-            writes=Writes.REPAIRS,
-            replica=arguments.replica,
-            patient=False,
-            ahead=LISTED,
-        ) as repository,
+        opened_snapshots(invocation, config, writes=Writes.REPAIRS) as repository,
     ):
         snapshot = choose_snapshot(output, repository, selector, include_refused=arguments.include_refused)
         output.note(
