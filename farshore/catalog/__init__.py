@@ -23,8 +23,6 @@ from farshore.replicas import ask_all
 from farshore.replicas.repository import ObjectSource, Replica, Repository
 from farshore.trust.memory import Memory
 
-LISTED = (names.SNAPSHOTS, names.FORGOTTEN)  # what `list_commits` lists of all sources; in no order
-
 _SourceOf = Callable[[tuple[str, ...]], ObjectSource]
 
 
@@ -85,6 +83,15 @@ class ReadCommits:
     refused: Mapping[CommitName, Refused]
     bad: Mapping[CommitName, FarshoreError]
     unread: Sequence[CommitName] = ()
+
+
+def listed_prefixes(source: str | None = None) -> tuple[str, ...]:
+    """Return the prefixes that `list_commits` lists whatever the owner log says, in no order.
+
+    Args:
+        source: The one source that is asked for; the prefix of its commits follows from the log. None: all.
+    """
+    return (names.SNAPSHOTS, names.FORGOTTEN) if source is None else (names.FORGOTTEN,)
 
 
 def list_commits(

@@ -34,7 +34,7 @@ def execute(invocation: Invocation) -> int:
     config = able_to_read(invocation, invocation.config())
     unread: list[tuple[Commit, FarshoreError]] = []
     found = 0
-    with opened_snapshots(invocation, config) as repository:
+    with opened_snapshots(invocation, config, source=arguments.source) as repository:
         for finding in find_changes(
             repository,
             arguments.pattern,

@@ -128,6 +128,7 @@ def with_listing(
     use: Callable[[Repository], Used],
     *,
     replica: str | None = None,
+    source: str | None = None,
     ahead: Sequence[str] = (),
 ) -> tuple[Repository, Used]:
     """Open the repository to read commits and no more, and return it, closed, with what `use` made of it.
@@ -136,42 +137,44 @@ def with_listing(
     host has a reader's secret beside it, once more with that. Errors are those of `open_repository` and of `use`.
 
     Args:
+        source: The one source whose commits `use` lists; None: all.
         ahead: Prefixes that `use` lists beside those of commits.
     """
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need, names_secret
-    from farshore.catalog import LISTED
+    from farshore.catalog import listed_prefixes
 
     able = able_to_write(invocation, config)
     with opened_repository(
         invocation, able, need=Need.WRITE, writes=Writes.NONE, replica=replica, patient=False,
-        ahead=(*LISTED, *ahead),
+        ahead=(*listed_prefixes(source), *ahead),
     ) as repository:  # fmt: skip
         used = use(repository)
     if not (repository.foreign and names_secret(able)):
         return repository, used
     with opened_repository(
         invocation, able, need=Need.MOST, writes=Writes.NONE, replica=replica, patient=False,
-        ahead=(*LISTED, *ahead),
+        ahead=(*listed_prefixes(source), *ahead),
     ) as repository:  # fmt: skip
         return repository, use(repository)
 
 
 def opened_snapshots(
-    invocation: Invocation, config: Config, *, writes: Writes | None = None
+    invocation: Invocation, config: Config, *, source: str | None = None, writes: Writes | None = None
 ) -> AbstractContextManager[Repository]:
     """Open the repository, or the replica that `--replica` names, to read what is in snapshots.
 
     Args:
+        source: The one source whose snapshots are listed; None: all.
         writes: Changes that are allowed; none unless given.
     """
     from farshore.access.open_replica import Writes
     from farshore.access.unlock import Need
-    from farshore.catalog import LISTED
+    from farshore.catalog import listed_prefixes
 
     return opened_repository(
         invocation, config, need=Need.READ, writes=writes or Writes.NONE, replica=invocation.arguments.replica,
-        patient=False, ahead=LISTED,
+        patient=False, ahead=listed_prefixes(source),
     )  # fmt: skip
 
 

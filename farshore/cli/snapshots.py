@@ -39,7 +39,9 @@ def execute(invocation: Invocation) -> int:
         found = list_snapshots(repository, arguments.source, include_refused=arguments.include_refused)
         return [one for one in _with_tags(repository, found) if set(one.tags).issuperset(arguments.tag)]
 
-    repository, found = with_listing(invocation, config, listed, replica=arguments.replica, ahead=(names.NOTES,))
+    repository, found = with_listing(
+        invocation, config, listed, replica=arguments.replica, source=arguments.source, ahead=(names.NOTES,)
+    )
     for one in found:
         output.record("snapshot", one)
     if repository.refused or repository.unread or repository.foreign:

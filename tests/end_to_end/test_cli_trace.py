@@ -34,6 +34,13 @@ def test_a_trace_has_each_request_that_the_run_reports_and_says_who_asked(
     commit = next(one for one in lines if one["verb"] == "put" and one["name"].startswith("snapshots/"))
     assert "ops.backup.commit" in commit["why"]
 
+    for words in (["snapshots"], ["snapshots", "home"], ["find", "*", "home"], ["ls", "home"], ["du"]):
+        shore.good(*words, "--trace", "asked.trace")
+        asked_for = [json.loads(text) for text in (tmp_path / "asked.trace").read_text().splitlines()]
+        lists = [one["name"] for one in asked_for if one["verb"] == "list"]
+        assert len([name for name in lists if name.startswith("snapshots/")]) == 1, (words, lists)
+        assert len(lists) == len(set(lists)), (words, lists)
+
     noted = shore.good("--trace", "again.trace", "snapshots")
     assert "in line" in noted.stderr
     assert "again.trace" in noted.stderr
