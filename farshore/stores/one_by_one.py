@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from farshore.errors import FarshoreError, NotFound
-from farshore.stores.base import DeletionErrors, ObjectInfo, SeenObjects
+from farshore.errors import FarshoreError, NotFound, StoreDenied
+from farshore.stores.base import DeletionErrors, ObjectInfo, SeenObjects, Store, check_name, check_seen
 
 
 class OneByOne:
@@ -19,6 +19,27 @@ class OneByOne:
 
     def see_many(self, names: Sequence[str]) -> dict[str, str]:
         return heads_of(self.head, names)
+
+
+def delete_in_batches(
+    store: Store, objects: SeenObjects, batch_objects: int, delete: Callable[[SeenObjects], DeletionErrors]
+) -> DeletionErrors:
+    """Delete objects by requests for many; a batch that is refused as a whole goes one by one.
+
+    Args:
+        batch_objects: The most of one request.
+        delete: Deletes a batch and returns the error of each; raises where nothing is known of any.
+    """
+    for name, seen in objects:
+        check_seen(f"{store.url}/{check_name(name)}", seen)
+    found: DeletionErrors = []
+    for at in range(0, len(objects), batch_objects):
+        batch = objects[at : at + batch_objects]
+        try:
+            found += delete(batch)
+        except StoreDenied:  # of all of them, or this service or credential has no such request
+            found += [error_of(store.delete, name, seen) for name, seen in batch]
+    return found
 
 
 def error_of(delete: Callable[[str, str], None], name: str, seen: str) -> FarshoreError | None:

@@ -77,7 +77,7 @@ from farshore.stores.body import as_bytes, body_pieces, compare_present, look_ah
 from farshore.stores.bounded import BodyReader
 from farshore.stores.copying import ServiceCopying
 from farshore.stores.object_retention import DEFAULT_RETENTION, Lock, LockMode, LockState, ObjectRetention
-from farshore.stores.one_by_one import OneByOne
+from farshore.stores.one_by_one import OneByOne, delete_in_batches
 from farshore.stores.traffic import PutChecksums, RequestCounter
 
 _READABLE_FOR = timedelta(hours=24)  # by a signature that a copy is made with
@@ -254,16 +254,10 @@ class AzureStore(OneByOne, WithoutTrash):
             self._blob(name).delete_blob(**only)
 
     def delete_many(self, objects: SeenObjects) -> DeletionErrors:
-        for name, seen in objects:
-            check_seen(f"{self.url}/{check_name(name)}", seen)
-        found: DeletionErrors = []
-        for at in range(0, len(objects), DELETE_BATCH):
-            batch = objects[at : at + DELETE_BATCH]
-            try:
-                found += delete_blobs(self._container, self._prefix, self.url, self._boundary, batch)
-            except StoreDenied:  # of all of them, or this credential may send no batch
-                found += super().delete_many(batch)
-        return found
+        def delete(batch: SeenObjects) -> DeletionErrors:
+            return delete_blobs(self._container, self._prefix, self.url, self._boundary, batch)
+
+        return delete_in_batches(self, objects, DELETE_BATCH, delete)
 
     def lock_state(self, name: str) -> LockState:
         return self._locks.state(name)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from farshore.errors import FarshoreError, ObjectNotFound, StoreDenied, StoreUnavailable
-from farshore.stores.base import ANY_OBJECT, DeletionErrors, SeenObjects, Store, check_name, check_seen
-from farshore.stores.one_by_one import error_of, heads_of
+from farshore.stores.base import ANY_OBJECT, DeletionErrors, SeenObjects, Store, check_name
+from farshore.stores.one_by_one import delete_in_batches, heads_of
 from farshore.stores.s3.answers import BY_CODE
 
 if TYPE_CHECKING:
@@ -38,16 +38,7 @@ class S3Batches:
 
     def delete_many(self, objects: SeenObjects) -> DeletionErrors:
         """As the contract says."""
-        for name, seen in objects:
-            check_seen(f"{self.store.url}/{check_name(name)}", seen)
-        found: DeletionErrors = []
-        for at in range(0, len(objects), DELETE_BATCH):
-            batch = objects[at : at + DELETE_BATCH]
-            try:
-                found += self._delete(batch)
-            except StoreDenied:  # of all of them, or the service has no such request
-                found += [error_of(self.store.delete, name, seen) for name, seen in batch]
-        return found
+        return delete_in_batches(self.store, objects, DELETE_BATCH, self._delete)
 
     def see_many(self, names: Sequence[str]) -> dict[str, str]:
         """As the contract says: by listing versions, and one by one what that does not name."""
