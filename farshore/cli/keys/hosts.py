@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli import Command, Invocation
 from farshore.cli.keys.renew import add_days, valid_days
-from farshore.cli.keys.rotating import FAILURES
+from farshore.cli.keys.rotating import FAILURES, warn_lacking
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid
 from farshore.plural import count_of
@@ -81,8 +81,7 @@ def enroll(invocation: Invocation) -> int:
         can = "it adds backups and cannot read one" if given.role == "writer" else "it cannot read a backup"
         output.line(f"this host's {what} credential: {path}")
         output.line(f"  {can}; take the owner's passphrase or identity off this host now")
-    for name in enrolled.failed:
-        output.warning(f"{name} lacks the certificate; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, enrolled.failed, "the certificate")
     return EXIT_WARNINGS if enrolled.failed else EXIT_DONE
 
 
@@ -123,8 +122,7 @@ def revoke(invocation: Invocation) -> int:
     accepted = count_of(done.accepted, "commit stays", "commits stay")
     output.line(f"revoked {count_of(len(done.signers), 'key')}; {accepted} accepted")
     output.line("what the keys read or copied until now is not taken back; what they sign from now on is refused")
-    for name in done.failed:
-        output.warning(f"{name} lacks the revocation; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, done.failed, "the revocation")
     return EXIT_WARNINGS if done.failed else EXIT_DONE
 
 

@@ -7,7 +7,7 @@ import argparse
 from farshore.cli import Command, Invocation
 from farshore.cli.init import recipient_text
 from farshore.cli.keys.rotate import owner_way
-from farshore.cli.keys.rotating import FAILURES, new_passphrase
+from farshore.cli.keys.rotating import FAILURES, new_passphrase, warn_lacking
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.errors import EXIT_DONE, ConfigInvalid
 
@@ -67,8 +67,7 @@ def new_owner(invocation: Invocation) -> int:
         )
     for said in _LIMITS:
         output.line(said)
-    for name in done.failed:
-        output.warning(f"{name} lacks the new owner's header; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, done.failed, "the new owner's header")
     return EXIT_DONE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from farshore.cli import OPENING, Command, Invocation
-from farshore.cli.keys.rotating import FAILURES
+from farshore.cli.keys.rotating import FAILURES, warn_lacking
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.rules import add_rules, given_rules, tried_rules
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ApprovalMissing, ConfigInvalid
@@ -44,8 +44,7 @@ def policy(invocation: Invocation) -> int:
         done = set_policy(repository, wanted, reason=given.reason or "another policy")
     output.record("policy", done, approvers=wanted.approvers, approvals=wanted.approvals, retention=rules)
     output.line(f"entry {done.head.number} of the owner log: {wanted.approvals} of {len(wanted.approvers)} approvers")
-    for name in done.failed:
-        output.warning(f"{name} lacks the entry; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, done.failed, "the entry")
     return EXIT_WARNINGS if done.failed else EXIT_DONE
 
 

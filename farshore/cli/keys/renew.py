@@ -6,7 +6,7 @@ import argparse
 
 from farshore import limits
 from farshore.cli import Command, Invocation
-from farshore.cli.keys.rotating import FAILURES
+from farshore.cli.keys.rotating import FAILURES, warn_lacking
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.cli.wording import shown_text, utc_time
 from farshore.errors import EXIT_DONE, EXIT_WARNINGS, ConfigInvalid
@@ -53,8 +53,7 @@ def execute(invocation: Invocation) -> int:
         output.line(
             f"{one.role} {shown_text(one.host)}, signer {one.signer[:16]}: until {utc_time(done.not_after_utc)}"
         )
-    for name in done.failed:
-        output.warning(f"{name} lacks the certificate; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, done.failed, "the certificate")
     return EXIT_WARNINGS if done.failed else EXIT_DONE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from farshore.cli import OPENING, Invocation
@@ -14,6 +14,7 @@ from farshore.plural import count_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from farshore.cli.output import Output
     from farshore.ops.setup.rekey import Rotated, Rotation
     from farshore.replicas.repository import Repository
 
@@ -69,5 +70,10 @@ def print_rotated(invocation: Invocation, done: Rotated, notes: Sequence[str]) -
         output.line(f"enroll {host} anew, so that it writes with the new keys: farshore key enroll {host}")
     for note in (*notes, _KEPT_COPIES):
         output.line(note)
-    for name in done.failed:
-        output.warning(f"{name} lacks the new entry; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, done.failed, "the new entry")
+
+
+def warn_lacking(output: Output, failed: Iterable[str], what: str) -> None:
+    """Warn of the replicas that could not be given something that every replica gets."""
+    for name in failed:
+        output.warning(f"{name} lacks {what}; 'farshore heal' or the next backup brings it there")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farshore.cli import Command, Invocation
 from farshore.cli.init import recipient_text
-from farshore.cli.keys.rotating import FAILURES, new_passphrase, run_rotation
+from farshore.cli.keys.rotating import FAILURES, new_passphrase, run_rotation, warn_lacking
 from farshore.cli.opening import able_to_read, opened_repository
 from farshore.errors import EXIT_DONE, ConfigInvalid, TargetForbidden
 
@@ -108,8 +108,7 @@ def _print_reader(invocation: Invocation, added: AddedReader) -> int:
     output.line("  it reads backups from now on: none that was made before, and none in an older epoch")
     for host in added.enroll:
         output.line(f"enroll {host} anew, so that it writes in the new epoch, and uploads its data once more")
-    for name in added.failed:
-        output.warning(f"{name} lacks the new entry; 'farshore heal' or the next backup brings it there")
+    warn_lacking(output, added.failed, "the new entry")
     return EXIT_DONE
 
 
