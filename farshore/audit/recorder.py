@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from farshore.errors import (
 from farshore.format.names import hash_of, object_bytes_max
 from farshore.limits import AUDIT_FILE_ROWS_MAX, AUDIT_SEALS_UNNAMED_MAX
 from farshore.replicas import FirstBug, LifeSign, ask_all
+from farshore.replicas.put_all import put_together
 from farshore.stores.base import AsksAhead, Store
 
 _Answer = TypeVar("_Answer")
@@ -323,9 +324,7 @@ class AuditRecorder:
             if not flush.waits_for(replica):
                 continue
             try:
-                *files, seal = flush.contents()
-                self._put_files(replica, store, files)
-                store.put(seal[0], seal[1].read_bytes())
+                self._put(replica, store, flush)
             except FileNotFoundError:
                 continue  # another process of this host has just sent it
             except FarshoreError as error:
@@ -336,18 +335,12 @@ class AuditRecorder:
             flush.done(replica)
         return trouble
 
-    def _put_files(self, replica: str, store: Store, files: Sequence[tuple[str, Path]]) -> None:
-        """Put the files that a seal names: at a service all at once, or each would wait for the one before."""
-        if not isinstance(store, AsksAhead):
-            for name, path in files:
-                store.put(name, path.read_bytes())
-            return
-        paths = dict(files)
-        sign = (lambda _: self._alive(replica)) if (self._alive is not None) else None  # type: ignore[misc]
-        asked = ask_all(
-            paths, lambda name: store.put(name, paths[name].read_bytes()), clock=self._clock, patient=True, alive=sign,
-            first_bug=self._first_bug,
+    def _put(self, replica: str, store: Store, flush: Flush) -> None:
+        """Put the files of a flush, and then the seal that names them."""
+        *files, (seal, seal_path) = flush.contents()
+        paths, alive = dict(files), self._alive
+        put_together(
+            store, paths, lambda name: store.put(name, paths[name].read_bytes()), clock=self._clock,
+            alive=(lambda _: alive(replica)) if alive is not None else None, first_bug=self._first_bug,
         )  # fmt: skip
-        _, failed = asked
-        for error in sorted(failed.values(), key=lambda one: isinstance(one, Conflict)):
-            raise error
+        store.put(seal, seal_path.read_bytes())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from farshore.clock import Clock
-from farshore.errors import FarshoreError, StateUnknown
+from farshore.errors import Conflict, FarshoreError, StateUnknown
 from farshore.format.names import object_bytes_max
-from farshore.replicas import FirstBug, ask_all, require_all
+from farshore.replicas import FirstBug, LifeSign, ask_all, require_all
 from farshore.stores.base import AsksAhead, Store
 
 
@@ -45,8 +45,8 @@ def put_all(
             raise StateUnknown(f"{replica} does not return {name} as it was written")
 
     def put(replica: str) -> None:
-        if in_any_order and isinstance(stores[replica], AsksAhead):
-            require_all(ask_all(bodies, partial(put_one, replica), clock=clock, patient=True, first_bug=first_bug))
+        if in_any_order:
+            put_together(stores[replica], bodies, partial(put_one, replica), clock=clock, first_bug=first_bug)
         else:
             for name in bodies:
                 put_one(replica, name)
@@ -56,3 +56,29 @@ def put_all(
     if required:
         require_all(asked)
     return asked[1]
+
+
+def put_together(
+    store: Store,
+    names: Collection[str],
+    put: Callable[[str], object],
+    *,
+    clock: Clock,
+    alive: LifeSign | None = None,
+    first_bug: FirstBug | None = None,
+) -> None:
+    """Put objects of which none must be there before another: at a service all at once, or each waits for the last.
+
+    Args:
+        put: Puts the object of a name.
+        alive, first_bug: As for `ask_all`.
+    Raises:
+        FarshoreError: As `put` says; a `Conflict`, which no retry mends, only where nothing else failed.
+    """
+    if not isinstance(store, AsksAhead):
+        for name in names:
+            put(name)
+        return
+    _, failed = ask_all(names, put, clock=clock, patient=True, alive=alive, first_bug=first_bug)
+    for error in sorted(failed.values(), key=lambda one: isinstance(one, Conflict)):
+        raise error
